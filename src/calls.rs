@@ -1,0 +1,97 @@
+//! The calls in progress, so that close can wait for them and end them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::error::TargetError;
+use crate::sync::lock;
+use crate::transport::control::{CallControl, End};
+
+/// The list of one client.
+#[derive(Default)]
+pub(crate) struct Calls {
+    state: Arc<(Mutex<CallsState>, Condvar)>,
+}
+
+#[derive(Default)]
+pub(crate) struct CallsState {
+    closed: bool,
+    last_id: u64,
+    active: HashMap<u64, Arc<CallControl>>,
+}
+
+/// Takes a call off the list when it is over.
+pub(crate) struct InFlight {
+    state: Arc<(Mutex<CallsState>, Condvar)>,
+    id: u64,
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let (mutex, empty) = &*self.state;
+        let mut state = lock(mutex);
+        state.active.remove(&self.id);
+        if state.active.is_empty() {
+            empty.notify_all();
+        }
+    }
+}
+
+impl Calls {
+    pub(crate) fn begin(&self, control: &Arc<CallControl>) -> Result<(InFlight, u64), TargetError> {
+        let mut state = lock(&self.state.0);
+        if state.closed {
+            return Err(TargetError::closed());
+        }
+        state.last_id += 1;
+        let id = state.last_id;
+        state.active.insert(id, Arc::clone(control));
+        Ok((InFlight { state: Arc::clone(&self.state), id }, id))
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        lock(&self.state.0).closed
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.state.0).active.len()
+    }
+
+    /// Refuses new calls, waits for those in flight, and ends them when the time is over.
+    pub(crate) fn close(&self, timeout: Option<Duration>) {
+        lock(&self.state.0).closed = true;
+        if !self.wait_empty(timeout) {
+            self.end_all();
+        }
+    }
+
+    pub(crate) fn end_all(&self) {
+        let controls: Vec<_> = {
+            let mut state = lock(&self.state.0);
+            state.closed = true;
+            state.active.values().cloned().collect()
+        };
+        for control in controls {
+            control.end_call(End::Closed);
+        }
+    }
+
+    pub(crate) fn wait_empty(&self, timeout: Option<Duration>) -> bool {
+        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let (mutex, empty) = &*self.state;
+        let mut state = lock(mutex);
+        while !state.active.is_empty() {
+            state = match until {
+                None => empty.wait(state).unwrap_or_else(|e| e.into_inner()),
+                Some(until) => {
+                    let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
+                        return false;
+                    };
+                    empty.wait_timeout(state, left).unwrap_or_else(|e| e.into_inner()).0
+                }
+            };
+        }
+        true
+    }
+}

@@ -1,0 +1,641 @@
+//! The client: takes a call from its options to its result and owns everything that takes part.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::builder::ClientBuilder;
+use crate::calls::Calls;
+use crate::clock::Clock;
+use crate::config::{ClientConfig, DecisioningMethod, not_in_this_version};
+use crate::cookies::{TargetCookie, cluster_of_edge_host};
+use crate::delivery::normalize::{Normalized, normalize};
+use crate::delivery::telemetry::TelemetryQueue;
+use crate::envelope::{Acknowledgement, Answer, Attributes, Gathered, Meta, Offers, RawEnvelope};
+use crate::envelope::{acknowledge, attributes, merge};
+use crate::error::{DeliveryCounts, NotificationOutcome, PartialResult, TargetError};
+use crate::events::{EventCallback, Events};
+use crate::executor::{Executor, Job};
+use crate::json::{Document, Kind, Strictness};
+use crate::options::{CallOptions, Operation, ParsedOptions};
+use crate::pending::{After, AsyncCall, Completions, PendingAttributes, PendingOffers, then};
+use crate::process;
+use crate::stats::{ClientStats, Stats};
+use crate::transport::Transport;
+use crate::transport::control::CallControl;
+use crate::transport::http::HttpTransport;
+use crate::transport::retry::{Fate, Shipment, Undelivered, deliver};
+use crate::transport::tcp::ConnectionCounts;
+
+/// A client of Target's Delivery API for one client code and organization.
+///
+/// Every method may be called from any thread at any time. Dropping the client closes it (waiting
+/// `close_timeout` at the most) and joins its threads.
+#[doc(alias = "target_client")]
+pub struct TargetClient {
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for TargetClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TargetClient").field("client", &self.shared.config.client).finish_non_exhaustive()
+    }
+}
+
+/// What the client and its calls in progress share.
+pub(crate) struct Shared {
+    config: ClientConfig,
+    clock: Clock,
+    transport: Box<dyn Transport>,
+    connections: Arc<ConnectionCounts>,
+    stats: Stats,
+    events: Events,
+    telemetry: TelemetryQueue,
+    calls: Calls,
+    executor: Executor,
+    completions: Completions,
+    /// `scheme://host` without a cluster.
+    base_url: String,
+}
+
+impl TargetClient {
+    /// Starts a configuration with its two required values.
+    pub fn builder(client: impl Into<String>, organization_id: impl Into<String>) -> ClientBuilder {
+        ClientBuilder { config: ClientConfig::new(client, organization_id) }
+    }
+
+    /// Makes a client from a configuration.
+    ///
+    /// # Errors
+    /// [`TargetError::InvalidOptions`] that names the key, [`TargetError::Unsupported`] for what this version
+    /// does not have.
+    #[doc(alias = "target_client_create")]
+    pub fn new(mut config: ClientConfig) -> Result<Self, TargetError> {
+        config.validate()?;
+        let transport = HttpTransport::new(&config)?;
+        let connections = Arc::clone(transport.counts());
+        Ok(Self::with_transport(config, Box::new(transport), connections))
+    }
+
+    /// The seam for tests that script the edge. The configuration is a valid one.
+    pub(crate) fn with_transport(
+        config: ClientConfig,
+        transport: Box<dyn Transport>,
+        connections: Arc<ConnectionCounts>,
+    ) -> Self {
+        let scheme = if config.secure { "https" } else { "http" };
+        let base_url = match &config.server_domain {
+            Some(domain) => format!("{scheme}://{domain}"),
+            None => format!("{scheme}://{}.tt.omtrdc.net", config.client),
+        };
+        let shared = Shared {
+            clock: Clock { fixed_ms: config.fixed_clock_ms },
+            transport,
+            connections,
+            stats: Stats::default(),
+            events: Events::new(config.event_buffer),
+            telemetry: TelemetryQueue::new(config.telemetry_enabled),
+            calls: Calls::default(),
+            executor: Executor::default(),
+            completions: Completions::default(),
+            base_url,
+            config,
+        };
+        shared.events.emit("client_ready", |_| {});
+        TargetClient { shared: Arc::new(shared) }
+    }
+
+    /// Asks for offers: `execute` shows them now, `prefetch` later. Blocks until the edge has answered.
+    ///
+    /// # Errors
+    /// Every [`TargetError`] but those of queue and storage.
+    #[doc(alias = "target_get_offers")]
+    pub fn get_offers(&self, options: &CallOptions) -> Result<Offers, TargetError> {
+        self.run(Operation::GetOffers, &[], &options.to_json()?)?.to_offers()
+    }
+
+    /// Asks for JSON offers as attributes: each mbox that the request does not name is executed.
+    ///
+    /// # Errors
+    /// As [`TargetClient::get_offers`].
+    #[doc(alias = "target_get_attributes")]
+    pub fn get_attributes<N: AsRef<str>>(
+        &self,
+        mbox_names: impl IntoIterator<Item = N>,
+        options: &CallOptions,
+    ) -> Result<Attributes, TargetError> {
+        let names = checked_names(mbox_names.into_iter().map(|name| name.as_ref().to_owned()))?;
+        self.run(Operation::GetAttributes, &names, &options.to_json()?)?.to_attributes()
+    }
+
+    /// Reports what visitors saw and clicked. Blocks until the edge has answered; more than 50 notifications
+    /// go out in parts, in order.
+    ///
+    /// # Errors
+    /// As [`TargetClient::get_offers`]; where anything may have been sent, the error's `result` says what
+    /// became of each notification.
+    #[doc(alias = "target_send_notifications")]
+    pub fn send_notifications(&self, options: &CallOptions) -> Result<Offers, TargetError> {
+        self.run(Operation::SendNotifications, &[], &options.to_json()?)?.to_offers()
+    }
+
+    /// [`TargetClient::get_offers`] on a thread of the library.
+    ///
+    /// # Errors
+    /// What can be judged before anything is sent; [`TargetError::QueueFull`] when too many calls wait.
+    #[doc(alias = "target_get_offers_async")]
+    pub fn get_offers_async(&self, options: &CallOptions) -> Result<PendingOffers, TargetError> {
+        self.start(Operation::GetOffers, &[], &options.to_json()?, After::Nothing, &|_| {}).map(PendingOffers)
+    }
+
+    /// [`TargetClient::get_attributes`] on a thread of the library.
+    ///
+    /// # Errors
+    /// As [`TargetClient::get_offers_async`].
+    #[doc(alias = "target_get_attributes_async")]
+    pub fn get_attributes_async<N: AsRef<str>>(
+        &self,
+        mbox_names: impl IntoIterator<Item = N>,
+        options: &CallOptions,
+    ) -> Result<PendingAttributes, TargetError> {
+        let names = checked_names(mbox_names.into_iter().map(|name| name.as_ref().to_owned()))?;
+        self.start(Operation::GetAttributes, &names, &options.to_json()?, After::Nothing, &|_| {})
+            .map(PendingAttributes)
+    }
+
+    /// [`TargetClient::send_notifications`] on a thread of the library.
+    ///
+    /// # Errors
+    /// As [`TargetClient::get_offers_async`].
+    #[doc(alias = "target_send_notifications_async")]
+    pub fn send_notifications_async(&self, options: &CallOptions) -> Result<PendingOffers, TargetError> {
+        self.start(Operation::SendNotifications, &[], &options.to_json()?, After::Nothing, &|_| {}).map(PendingOffers)
+    }
+
+    /// [`TargetClient::send_notifications_async`] that hands the result to one of two callbacks, on a thread
+    /// of the library. Exactly one of them runs, once, unless this returns an error.
+    ///
+    /// # Errors
+    /// As [`TargetClient::get_offers_async`].
+    pub fn send_notifications_then(
+        &self,
+        options: &CallOptions,
+        callback: impl FnOnce(Offers) + Send + 'static,
+        err_callback: impl FnOnce(TargetError) + Send + 'static,
+    ) -> Result<PendingOffers, TargetError> {
+        let after = then(RawEnvelope::to_offers, callback, err_callback);
+        self.start(Operation::SendNotifications, &[], &options.to_json()?, after, &|_| {}).map(PendingOffers)
+    }
+
+    /// [`TargetClient::get_offers_async`] that hands the result to one of two callbacks, on a thread of the
+    /// library. Exactly one of them runs, once, unless this returns an error.
+    ///
+    /// # Errors
+    /// As [`TargetClient::get_offers_async`].
+    pub fn get_offers_then(
+        &self,
+        options: &CallOptions,
+        callback: impl FnOnce(Offers) + Send + 'static,
+        err_callback: impl FnOnce(TargetError) + Send + 'static,
+    ) -> Result<PendingOffers, TargetError> {
+        let after = then(RawEnvelope::to_offers, callback, err_callback);
+        self.start(Operation::GetOffers, &[], &options.to_json()?, after, &|_| {}).map(PendingOffers)
+    }
+
+    /// [`TargetClient::get_offers`] from options as JSON to the result as JSON: what the C ABI does. Nothing of
+    /// the answer is interpreted that need not be.
+    ///
+    /// # Errors
+    /// As [`TargetClient::get_offers`], and [`TargetError::InvalidJson`].
+    pub fn get_offers_json(&self, options: &str) -> Result<String, TargetError> {
+        self.run(Operation::GetOffers, &[], options).map(|envelope| envelope.to_json())
+    }
+
+    /// [`TargetClient::get_attributes`] as [`TargetClient::get_offers_json`] does it. `mbox_names` is a JSON
+    /// array of strings.
+    ///
+    /// # Errors
+    /// As [`TargetClient::get_offers_json`].
+    pub fn get_attributes_json(&self, mbox_names: &str, options: &str) -> Result<String, TargetError> {
+        let names = parse_names(mbox_names)?;
+        self.run(Operation::GetAttributes, &names, options).map(|envelope| envelope.to_json())
+    }
+
+    /// [`TargetClient::send_notifications`] as [`TargetClient::get_offers_json`] does it.
+    ///
+    /// # Errors
+    /// As [`TargetClient::get_offers_json`].
+    pub fn send_notifications_json(&self, options: &str) -> Result<String, TargetError> {
+        self.run(Operation::SendNotifications, &[], options).map(|envelope| envelope.to_json())
+    }
+
+    /// Starts a call from JSON options, for the C ABI. `begun` has the handle before anything else can happen
+    /// with the call, a callback included.
+    #[cfg(feature = "capi")]
+    pub(crate) fn start_json(
+        &self,
+        operation: Operation,
+        mbox_names: Option<&str>,
+        options: &str,
+        after: After,
+        begun: &dyn Fn(&Arc<AsyncCall>),
+    ) -> Result<Arc<AsyncCall>, TargetError> {
+        let names = mbox_names.map_or(Ok(Vec::new()), parse_names)?;
+        self.start(operation, &names, options, after, begun)
+    }
+
+    /// Takes one finished asynchronous call that was started without callbacks: its id and its result as JSON.
+    /// `None` waits as long as it takes.
+    ///
+    /// # Errors
+    /// [`TargetError::Pending`] when none finished in time, [`TargetError::Closed`] when no more will come.
+    #[doc(alias = "target_next_completion")]
+    pub fn next_completion(
+        &self,
+        timeout: Option<Duration>,
+    ) -> Result<(u64, Result<String, TargetError>), TargetError> {
+        let call = self.shared.completions.next(timeout, &self.shared.calls)?;
+        let result = match call.outcome() {
+            Some(outcome) => outcome.as_ref().as_ref().map(RawEnvelope::to_json).map_err(Clone::clone),
+            None => Err(TargetError::internal("a completion without a result")),
+        };
+        Ok((call.id(), result))
+    }
+
+    /// Takes one event, a JSON object with `type` and `timestamp` (ms). `None` waits as long as it takes.
+    ///
+    /// # Errors
+    /// [`TargetError::Pending`] when none came in time, [`TargetError::Closed`] when no more will come.
+    #[doc(alias = "target_next_event")]
+    pub fn next_event(&self, timeout: Option<Duration>) -> Result<String, TargetError> {
+        self.shared.events.next(timeout)
+    }
+
+    /// Has events handed to a callback, those buffered first, on a thread of the library; `None` removes it.
+    /// When this returns, the old callback no longer runs (called from inside it: not again).
+    ///
+    /// # Errors
+    /// [`TargetError::Internal`] when no thread can be started.
+    #[doc(alias = "target_client_on_event")]
+    pub fn on_event(&self, callback: Option<Arc<EventCallback>>) -> Result<(), TargetError> {
+        self.shared.events.set_callback(callback)
+    }
+
+    /// Waits until the client can decide. A server-side client is ready at once.
+    ///
+    /// # Errors
+    /// [`TargetError::WouldDeadlock`] on a thread of the library, [`TargetError::Closed`] after close.
+    #[doc(alias = "target_client_wait_ready")]
+    pub fn wait_ready(&self, _timeout: Option<Duration>) -> Result<(), TargetError> {
+        if process::on_library_thread() {
+            return Err(TargetError::would_deadlock("wait_ready"));
+        }
+        if self.shared.calls.is_closed() { Err(TargetError::closed()) } else { Ok(()) }
+    }
+
+    /// Counters since the client was created. Works after close.
+    #[doc(alias = "target_client_stats")]
+    pub fn stats(&self) -> ClientStats {
+        use std::sync::atomic::Ordering;
+        let mut stats = self.shared.stats.read();
+        stats.in_flight = self.shared.calls.count() as u64;
+        stats.connections_open = self.shared.connections.open.load(Ordering::Relaxed);
+        stats.connections_opened = self.shared.connections.opened.load(Ordering::Relaxed);
+        stats.connections_reused = self.shared.connections.reused.load(Ordering::Relaxed);
+        stats
+    }
+
+    /// Ends the client: new calls are refused, those in flight may end by the deadline and are ended after it.
+    /// A second or parallel close waits likewise. `None` waits as long as it takes.
+    ///
+    /// # Errors
+    /// [`TargetError::WouldDeadlock`] on a thread of the library.
+    #[doc(alias = "target_client_close")]
+    pub fn close(&self, timeout: Option<Duration>) -> Result<DeliveryCounts, TargetError> {
+        if process::on_library_thread() {
+            return Err(TargetError::would_deadlock("close"));
+        }
+        self.shared.end_calls(timeout);
+        Ok(DeliveryCounts::default())
+    }
+
+    fn run(&self, operation: Operation, names: &[String], options: &str) -> Result<RawEnvelope, TargetError> {
+        let shared = &self.shared;
+        shared.stats.call(operation);
+        shared.prepare(operation, names, options).and_then(|prepared| {
+            let control = Arc::new(CallControl::new(prepared.timeout));
+            let _in_flight = match shared.calls.begin(&control) {
+                Ok((in_flight, _)) => in_flight,
+                Err(closed) => return Err(shared.withdraw(prepared, closed)),
+            };
+            shared.execute(prepared, &control)
+        })
+    }
+
+    fn start(
+        &self,
+        operation: Operation,
+        names: &[String],
+        options: &str,
+        after: After,
+        begun: &dyn Fn(&Arc<AsyncCall>),
+    ) -> Result<Arc<AsyncCall>, TargetError> {
+        let shared = &self.shared;
+        shared.stats.call(operation);
+        let prepared = shared.prepare(operation, names, options)?;
+        let control = Arc::new(CallControl::new(prepared.timeout));
+        let (in_flight, id) = match shared.calls.begin(&control) {
+            Ok(begun) => begun,
+            Err(closed) => return Err(shared.withdraw(prepared, closed)),
+        };
+        let call = AsyncCall::new(id, Arc::clone(&control), Arc::downgrade(shared));
+        let telemetry = prepared.normalized.telemetry.clone();
+        let (job_shared, job_call) = (Arc::clone(shared), Arc::clone(&call));
+        let run = move || {
+            let outcome = catch_unwind(AssertUnwindSafe(|| job_shared.execute(prepared, job_call.control())))
+                .unwrap_or_else(|_| Err(TargetError::internal("a panic was caught in the call; please report it")));
+            job_call.finish(outcome, after, &job_shared);
+            drop(in_flight);
+        };
+        begun(&call);
+        match shared.executor.submit(Job { control, run: Box::new(run) }) {
+            Ok(()) => Ok(call),
+            Err(error) => {
+                shared.telemetry.put_back(telemetry);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Drop for TargetClient {
+    fn drop(&mut self) {
+        let shared = &self.shared;
+        if process::on_library_thread() {
+            // A callback dropped the last handle: its thread cannot wait for itself.
+            shared.calls.end_all();
+            shared.executor.stop();
+            shared.events.close();
+            return;
+        }
+        shared.end_calls(Some(shared.config.close_timeout));
+        shared.executor.stop();
+        shared.executor.join();
+        shared.events.stop();
+    }
+}
+
+/// A call whose options have been judged.
+struct Prepared {
+    operation: Operation,
+    normalized: Normalized,
+    timeout: Duration,
+    retry_clicks: bool,
+}
+
+impl Shared {
+    fn prepare(&self, operation: Operation, names: &[String], options: &str) -> Result<Prepared, TargetError> {
+        let prepared = self.judge(operation, names, options);
+        if prepared.is_err() {
+            self.stats.failed(crate::error::Phase::Validate);
+        }
+        prepared
+    }
+
+    fn judge(&self, operation: Operation, names: &[String], options: &str) -> Result<Prepared, TargetError> {
+        if self.calls.is_closed() {
+            return Err(TargetError::closed());
+        }
+        let document = Document::parse(options, Strictness::Options)
+            .map_err(|error| TargetError::invalid_json("options", &error))?;
+        let options = ParsedOptions::read(document.root(), operation)?;
+        let method = options.decisioning_method.unwrap_or(self.config.decisioning_method);
+        if method != DecisioningMethod::ServerSide && operation != Operation::SendNotifications {
+            return Err(not_in_this_version("decisioning_method", method));
+        }
+        let normalized = normalize(&self.config, self.clock.now_ms(), &options, operation, names, &self.telemetry)?;
+        Ok(Prepared {
+            operation,
+            normalized,
+            timeout: options.timeout.unwrap_or(self.config.timeout),
+            retry_clicks: options.retry_clicks.unwrap_or(self.config.retry_clicks),
+        })
+    }
+
+    /// Gives back what a call took that is not made after all.
+    fn withdraw(&self, prepared: Prepared, error: TargetError) -> TargetError {
+        self.telemetry.put_back(prepared.normalized.telemetry);
+        error
+    }
+
+    /// Sends the parts of a call and makes its result.
+    fn execute(&self, prepared: Prepared, control: &Arc<CallControl>) -> Result<RawEnvelope, TargetError> {
+        let Prepared { operation, mut normalized, retry_clicks, .. } = prepared;
+        let affinity = self.config.edge_affinity.unwrap_or(self.config.server_domain.is_none());
+        let scheme = if self.config.secure { "https" } else { "http" };
+        let default_url = format!("{}/rest/v1/delivery?{}", self.base_url, normalized.query);
+        let cluster_url =
+            normalized.cluster.as_deref().filter(|_| affinity).map(|cluster| {
+                format!("{scheme}://mboxedge{cluster}.tt.omtrdc.net/rest/v1/delivery?{}", normalized.query)
+            });
+
+        let mut answers = Vec::with_capacity(normalized.parts.len());
+        let mut acknowledgement = Acknowledgement::default();
+        let parts = std::mem::take(&mut normalized.parts);
+        let single = parts.len() == 1;
+        let mut request = normalized.whole_request.take();
+        let has_notifications = parts.iter().any(|part| !part.notification_ids.is_empty());
+        let mut parts = parts.into_iter();
+        while let Some(part) = parts.next() {
+            let shipment = Shipment {
+                url: cluster_url.as_deref().unwrap_or(&default_url),
+                fallback_url: cluster_url.as_ref().map(|_| default_url.as_str()),
+                request_id: &part.request_id,
+                body: &part.body,
+                repeatable: part.repeatable || retry_clicks,
+            };
+            let delivered =
+                deliver(&*self.transport, &shipment, &self.config.retry, control, &self.stats).and_then(|answer| {
+                    let unreadable = |mut error: TargetError| {
+                        let details = error.details_mut();
+                        details.http_status = Some(answer.status);
+                        details.request_id = Some(part.request_id.clone());
+                        details.attempts = 1;
+                        details.elapsed_ms = control.elapsed().as_millis() as u64;
+                        Undelivered { error, fate: Fate::Unknown }
+                    };
+                    let answer = Answer::new(answer.body).map_err(unreadable)?;
+                    {
+                        let document = answer.document().map_err(unreadable)?;
+                        let response = document.root();
+                        let now = self.clock.now_ms();
+                        let duration = control.elapsed().as_secs_f64() * 1000.0;
+                        if answers.is_empty() {
+                            self.telemetry.record(&part.request_id, response, now, duration, normalized.features);
+                        }
+                        acknowledge(response, &part.notification_ids, &mut acknowledgement);
+                    }
+                    Ok(answer)
+                });
+            match delivered {
+                Ok(answer) => {
+                    if single {
+                        request = Some(part.body);
+                    }
+                    answers.push(answer);
+                }
+                Err(Undelivered { error, fate }) => {
+                    if answers.is_empty() {
+                        self.telemetry.put_back(std::mem::take(&mut normalized.telemetry));
+                    }
+                    if !has_notifications {
+                        return Err(error);
+                    }
+                    let outcome = outcome_of_failure(fate, part.notification_ids, acknowledgement, parts);
+                    return Err(self.report_failure(error, outcome, operation));
+                }
+            }
+        }
+        self.stats.notifications(&NotificationOutcome {
+            acknowledged: acknowledgement.acknowledged.clone(),
+            not_sent: acknowledgement.unacknowledged.clone(),
+            ..Default::default()
+        });
+        let answer = if answers.len() == 1 { answers.pop() } else { None };
+        let answer = match answer {
+            Some(answer) => answer,
+            None => merge(answers)?,
+        };
+        self.envelope(
+            operation,
+            normalized,
+            answer,
+            request.unwrap_or_default(),
+            has_notifications.then_some(acknowledgement),
+        )
+    }
+
+    fn report_failure(&self, error: TargetError, outcome: NotificationOutcome, operation: Operation) -> TargetError {
+        self.stats.notifications(&outcome);
+        let unprocessed: Vec<String> =
+            [&outcome.rejected, &outcome.unknown, &outcome.not_sent].into_iter().flatten().cloned().collect();
+        let error = error.with_result(PartialResult::Notifications(outcome));
+        if operation == Operation::SendNotifications {
+            self.events.emit("send_notification_error", |event| {
+                event.raw("error", &error.to_json());
+                event.strings("ids", &unprocessed);
+            });
+        }
+        error
+    }
+
+    fn envelope(
+        &self,
+        operation: Operation,
+        normalized: Normalized,
+        answer: Answer,
+        request: String,
+        notifications: Option<Acknowledgement>,
+    ) -> Result<RawEnvelope, TargetError> {
+        let document = answer.document()?;
+        let response = document.root();
+        let text_of =
+            |value: Option<crate::json::Value<'_>>| value.and_then(|value| value.as_str().map(|t| t.into_owned()));
+        let tnt_id = text_of(response.get("id").and_then(|id| id.get("tntId")));
+        let edge_host = text_of(response.get("edgeHost"));
+        let hint = normalized
+            .cluster
+            .as_deref()
+            .or_else(|| edge_host.as_deref().and_then(cluster_of_edge_host))
+            .map(TargetCookie::of_location_hint);
+        let gathered = Gathered::from(response);
+        let attributes = (operation == Operation::GetAttributes).then(|| attributes(response));
+        drop(document);
+        Ok(RawEnvelope {
+            response: answer.into_text(),
+            target_cookie: TargetCookie::of_visitor(&normalized.session_id, tnt_id.as_deref(), self.clock.now_ms()),
+            location_hint_cookie: hint,
+            gathered,
+            meta: Meta {
+                decisioning_method: DecisioningMethod::ServerSide.as_str(),
+                notifications,
+                ..Default::default()
+            },
+            request,
+            visitor_state: normalized.visitor_state,
+            attributes,
+        })
+    }
+
+    /// A waiting asynchronous call may have been ended.
+    pub(crate) fn poke(&self) {
+        self.executor.poke();
+    }
+
+    pub(crate) fn completions(&self) -> &Completions {
+        &self.completions
+    }
+
+    pub(crate) fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    fn end_calls(&self, timeout: Option<Duration>) {
+        self.calls.close(timeout);
+        self.executor.poke();
+        // Whoever was ended returns at once; a callback of the host may take longer.
+        self.calls.wait_empty(Some(Duration::from_millis(100)));
+        self.executor.stop();
+        self.completions.wake();
+        self.events.close();
+    }
+}
+
+/// What became of the notifications of a call whose current part failed.
+fn outcome_of_failure(
+    fate: Fate,
+    ids: Vec<String>,
+    acknowledgement: Acknowledgement,
+    rest: impl Iterator<Item = crate::delivery::normalize::Part>,
+) -> NotificationOutcome {
+    let mut outcome = NotificationOutcome { acknowledged: acknowledgement.acknowledged, ..Default::default() };
+    outcome.not_sent = acknowledgement.unacknowledged;
+    match fate {
+        Fate::NotSent => outcome.not_sent.extend(ids),
+        Fate::Refused => outcome.rejected = ids,
+        Fate::Unknown => outcome.unknown = ids,
+    }
+    outcome.not_sent.extend(rest.flat_map(|part| part.notification_ids));
+    outcome
+}
+
+fn checked_names(names: impl IntoIterator<Item = String>) -> Result<Vec<String>, TargetError> {
+    let check = |(at, name): (usize, String)| {
+        if name.is_empty() {
+            let field = format!("mbox_names[{at}]");
+            return Err(TargetError::invalid_options(&*field, format!("`{field}` must not be empty")));
+        }
+        Ok(name)
+    };
+    names.into_iter().enumerate().map(check).collect()
+}
+
+fn parse_names(text: &str) -> Result<Vec<String>, TargetError> {
+    let document =
+        Document::parse(text, Strictness::Options).map_err(|error| TargetError::invalid_json("mbox_names", &error))?;
+    let root = document.root();
+    if root.kind() != Kind::Array {
+        return Err(TargetError::wrong_type("mbox_names", "an array of strings", root.kind().described()));
+    }
+    let mut names = Vec::new();
+    for (at, value) in root.elements().enumerate() {
+        match value.as_str() {
+            Some(name) => names.push(name.into_owned()),
+            None => {
+                let field = format!("mbox_names[{at}]");
+                return Err(TargetError::wrong_type(field, "a string", value.kind().described()));
+            }
+        }
+    }
+    checked_names(names)
+}

@@ -1,0 +1,228 @@
+//! Checks of a request before anything of it is sent. Every refusal names its field.
+//!
+//! The limits are those of the API's specification that the edge answers with 400, for a whole request with
+//! all its notifications. What is not looked at here passes as it came.
+
+use std::fmt::Display;
+
+use crate::error::TargetError;
+use crate::json::{Kind, Value};
+
+/// Notifications of one request; more are sent in parts.
+pub(crate) const MAX_NOTIFICATIONS: usize = 50;
+/// Mboxes of `execute`, and of `prefetch`: the edge refuses more.
+const MAX_MBOXES: usize = 50;
+pub(crate) const MAX_CUSTOMER_IDS: usize = 50;
+const MAX_PARAMETERS: usize = 50;
+const MAX_PARAMETER_NAME: usize = 128;
+const MAX_PARAMETER_VALUE: usize = 5000;
+const MAX_MBOX_NAME: usize = 250;
+const MAX_NOTIFICATION_ID: usize = 200;
+const MAX_IMPRESSION_ID: usize = 128;
+
+pub(crate) fn wrong_type(path: impl Display, expected: &str, value: Value<'_>) -> TargetError {
+    TargetError::wrong_type(path.to_string(), expected, value.kind().described())
+}
+
+fn refuse(path: impl Display, rule: &str) -> TargetError {
+    let path = path.to_string();
+    let message = format!("`{path}` {rule}");
+    TargetError::invalid_options(path, message)
+}
+
+fn too_long(text: &str, limit: usize) -> bool {
+    // Bytes are an upper bound of characters, and cheap.
+    text.len() > limit && text.chars().count() > limit
+}
+
+pub(crate) fn object<'d>(path: impl Display, value: Value<'d>) -> Result<Value<'d>, TargetError> {
+    if value.kind() == Kind::Object { Ok(value) } else { Err(wrong_type(path, "an object", value)) }
+}
+
+pub(crate) fn array<'d>(path: impl Display, value: Value<'d>) -> Result<Value<'d>, TargetError> {
+    if value.kind() == Kind::Array { Ok(value) } else { Err(wrong_type(path, "an array", value)) }
+}
+
+/// A string's content; an empty one counts as absent.
+pub(crate) fn text<'d>(path: impl Display, value: Value<'d>) -> Result<Option<std::borrow::Cow<'d, str>>, TargetError> {
+    match value.as_str() {
+        Some(text) => Ok(Some(text).filter(|text| !text.is_empty())),
+        None => Err(wrong_type(path, "a string", value)),
+    }
+}
+
+pub(crate) fn integer(path: impl Display, value: Value<'_>) -> Result<i64, TargetError> {
+    value.as_i64().ok_or_else(|| wrong_type(path, "an integer", value))
+}
+
+/// `impressionId`, of a request or a notification.
+pub(crate) fn impression_id<'d>(
+    path: impl Display,
+    value: Value<'d>,
+) -> Result<Option<std::borrow::Cow<'d, str>>, TargetError> {
+    let id = text(&path, value)?;
+    match &id {
+        Some(id) if too_long(id, MAX_IMPRESSION_ID) => Err(refuse(path, "must have at most 128 characters")),
+        _ => Ok(id),
+    }
+}
+
+/// What an mbox, a view, a page load or a notification carries, as far as it decides about anything.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Details {
+    pub has_order: bool,
+}
+
+/// Checks one member that mboxes, views, page loads and notifications share.
+pub(crate) fn detail(path: &str, key: &str, value: Value<'_>, details: &mut Details) -> Result<(), TargetError> {
+    match key {
+        "parameters" | "profileParameters" if !value.is_null() => parameters(&format!("{path}.{key}"), value),
+        "order" if !value.is_null() => {
+            object(format_args!("{path}.order"), value)?;
+            details.has_order = true;
+            Ok(())
+        }
+        "product" | "address" if !value.is_null() => object(format_args!("{path}.{key}"), value).map(|_| ()),
+        _ => Ok(()),
+    }
+}
+
+fn parameters(path: &str, value: Value<'_>) -> Result<(), TargetError> {
+    let mut count = 0;
+    for (name, value) in object(path, value)?.members() {
+        count += 1;
+        if count > MAX_PARAMETERS {
+            return Err(refuse(path, "must have at most 50 parameters"));
+        }
+        if too_long(&name, MAX_PARAMETER_NAME) {
+            let shown: String = name.chars().filter(|c| !c.is_control()).take(32).collect();
+            return Err(refuse(path, &format!("has a name of more than 128 characters: `{shown}…`")));
+        }
+        if let Some(text) = value.as_str()
+            && too_long(&text, MAX_PARAMETER_VALUE)
+        {
+            return Err(refuse(format_args!("{path}.{name}"), "must have at most 5000 characters"));
+        }
+    }
+    Ok(())
+}
+
+fn mbox_name(path: &str, name: Option<Value<'_>>) -> Result<(), TargetError> {
+    let path = format_args!("{path}.name");
+    match name.filter(|name| !name.is_null()) {
+        None => Err(refuse(path, "must not be missing")),
+        Some(name) => match text(path, name)? {
+            None => Err(refuse(path, "must not be empty")),
+            Some(name) if too_long(&name, MAX_MBOX_NAME) => Err(refuse(path, "must have at most 250 characters")),
+            Some(_) => Ok(()),
+        },
+    }
+}
+
+/// Checks a list of mboxes.
+pub(crate) fn mboxes(path: &str, list: Value<'_>, details: &mut Details) -> Result<usize, TargetError> {
+    let count = array(path, list)?.elements().count();
+    if count > MAX_MBOXES {
+        return Err(refuse(path, &format!("must have at most 50 mboxes, not {count}")));
+    }
+    for (at, mbox) in list.elements().enumerate() {
+        let path = format!("{path}[{at}]");
+        object(&path, mbox)?;
+        mbox_name(&path, mbox.get("name"))?;
+        for (key, value) in mbox.members() {
+            if key == "index" && !value.is_null() {
+                let path = format_args!("{path}.index");
+                i32::try_from(integer(path, value)?).map_err(|_| refuse(path, "must be an integer of 32 bits"))?;
+            }
+            detail(&path, &key, value, details)?;
+        }
+    }
+    Ok(count)
+}
+
+/// Checks a list of views.
+pub(crate) fn views(path: &str, list: Value<'_>, details: &mut Details) -> Result<usize, TargetError> {
+    for (at, view) in array(path, list)?.elements().enumerate() {
+        let path = format!("{path}[{at}]");
+        for (key, value) in object(&path, view)?.members() {
+            if matches!(&*key, "name" | "key") && !value.is_null() {
+                text(format_args!("{path}.{key}"), value)?;
+            }
+            detail(&path, &key, value, details)?;
+        }
+    }
+    Ok(list.elements().count())
+}
+
+/// Checks a page load.
+pub(crate) fn page_load(path: &str, value: Value<'_>, details: &mut Details) -> Result<(), TargetError> {
+    for (key, value) in object(path, value)?.members() {
+        detail(path, &key, value, details)?;
+    }
+    Ok(())
+}
+
+/// What is needed to know of a notification.
+#[derive(Debug)]
+pub(crate) struct CheckedNotification<'d> {
+    pub value: Value<'d>,
+    pub id: String,
+    pub is_display: bool,
+    pub has_impression_id: bool,
+    pub has_order: bool,
+}
+
+/// Checks one notification.
+pub(crate) fn notification<'d>(path: &str, value: Value<'d>) -> Result<CheckedNotification<'d>, TargetError> {
+    object(path, value)?;
+    let (mut id, mut is_display, mut has_timestamp) = (None, None, false);
+    let mut has_impression_id = false;
+    let mut details = Details::default();
+    for (key, member) in value.members() {
+        if member.is_null() {
+            continue;
+        }
+        let path_of = format_args!("{path}.{key}");
+        match &*key {
+            "id" => id = text(path_of, member)?,
+            "type" => {
+                is_display = match member.as_str().as_deref() {
+                    Some("display") => Some(true),
+                    Some("click") => Some(false),
+                    _ => return Err(refuse(path_of, "must be `display` or `click`")),
+                };
+            }
+            "timestamp" => {
+                integer(path_of, member)?;
+                has_timestamp = true;
+            }
+            "impressionId" => has_impression_id = impression_id(path_of, member)?.is_some(),
+            "tokens" => {
+                for (at, token) in array(path_of, member)?.elements().enumerate() {
+                    if token.kind() != Kind::String {
+                        return Err(wrong_type(format_args!("{path}.tokens[{at}]"), "a string", token));
+                    }
+                }
+            }
+            "mbox" => {
+                if let Some(name) = object(path_of, member)?.get("name").filter(|name| !name.is_null()) {
+                    mbox_name(&path_of.to_string(), Some(name))?;
+                }
+            }
+            "view" | "pageLoad" => {
+                object(path_of, member)?;
+            }
+            _ => detail(path, &key, member, &mut details)?,
+        }
+    }
+    let missing = |key: &str, rule: &str| Err(refuse(format_args!("{path}.{key}"), rule));
+    let Some(id) = id else { return missing("id", "must not be missing or empty") };
+    if too_long(&id, MAX_NOTIFICATION_ID) {
+        return missing("id", "must have at most 200 characters");
+    }
+    let Some(is_display) = is_display else { return missing("type", "must be `display` or `click`") };
+    if !has_timestamp {
+        return missing("timestamp", "must not be missing: milliseconds since 1970");
+    }
+    Ok(CheckedNotification { value, id: id.into_owned(), is_display, has_impression_id, has_order: details.has_order })
+}

@@ -1,0 +1,687 @@
+//! From the caller's request to the bodies that are sent: ids, defaults, and parts of 50 notifications.
+//!
+//! Members that need no decision are copied as text. The caller's text is never changed, and nothing of one
+//! call is kept for another but telemetry.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use super::limits::{self, CheckedNotification, Details, MAX_CUSTOMER_IDS, MAX_NOTIFICATIONS};
+use super::telemetry::{Features, TelemetryQueue};
+use crate::clock::local_offset_minutes;
+use crate::config::ClientConfig;
+use crate::cookies::{VisitorCookie, cluster_of_device_id, encode_component};
+use crate::error::TargetError;
+use crate::ids;
+use crate::json::{Kind, ObjectWriter, Value, write_str};
+use crate::options::{Operation, ParsedOptions};
+use crate::visitor::{ExperienceCloudCookie, visitor_state};
+
+/// One HTTP request of a call.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub request_id: String,
+    pub body: String,
+    /// Of its notifications, in order.
+    pub notification_ids: Vec<String>,
+    /// Whether it may be sent again although the edge may have counted it.
+    pub repeatable: bool,
+}
+
+/// A call, ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Normalized {
+    pub parts: Vec<Part>,
+    /// The request as it is sent, where parts make it more than one body.
+    pub whole_request: Option<String>,
+    /// `imsOrgId=…&sessionId=…`
+    pub query: String,
+    /// The cluster that the request goes to, if one is known.
+    pub cluster: Option<String>,
+    pub session_id: String,
+    pub visitor_state: String,
+    pub features: Features,
+    /// Taken for the first part; to be put back if it fails.
+    pub telemetry: Vec<String>,
+}
+
+/// The request's members, each of the right type and not null.
+#[derive(Default)]
+struct Request<'d> {
+    request_id: Option<Cow<'d, str>>,
+    impression_id: Option<Cow<'d, str>>,
+    id: Option<Value<'d>>,
+    environment_id: Option<i64>,
+    property: Option<Value<'d>>,
+    context: Option<Value<'d>>,
+    experience_cloud: Option<Value<'d>>,
+    execute: Option<Value<'d>>,
+    prefetch: Option<Value<'d>>,
+    telemetry: Option<Value<'d>>,
+    notifications: Option<Value<'d>>,
+    /// `trace`, `qaMode`, `preview` and what is not known.
+    others: Vec<(Cow<'d, str>, Value<'d>)>,
+}
+
+impl<'d> Request<'d> {
+    fn read(request: Option<Value<'d>>) -> Result<Self, TargetError> {
+        let mut read = Request::default();
+        let mut seen: Vec<Cow<'d, str>> = Vec::with_capacity(16);
+        for (key, value) in request.into_iter().flat_map(Value::members) {
+            if seen.contains(&key) {
+                return Err(TargetError::given_twice(format!("request.{key}")));
+            }
+            let path = format_args!("request.{key}");
+            if !value.is_null() {
+                match &*key {
+                    "requestId" => read.request_id = limits::text(path, value)?,
+                    "impressionId" => read.impression_id = limits::impression_id(path, value)?,
+                    "id" => read.id = Some(limits::object(path, value)?),
+                    "environmentId" => read.environment_id = Some(limits::integer(path, value)?),
+                    "property" => read.property = Some(limits::object(path, value)?),
+                    "context" => read.context = Some(limits::object(path, value)?),
+                    "experienceCloud" => read.experience_cloud = Some(limits::object(path, value)?),
+                    "execute" => read.execute = Some(limits::object(path, value)?).filter(|v| !v.is_empty()),
+                    "prefetch" => read.prefetch = Some(limits::object(path, value)?).filter(|v| !v.is_empty()),
+                    "telemetry" => read.telemetry = Some(value),
+                    "notifications" => read.notifications = Some(value),
+                    _ => read.others.push((key.clone(), value)),
+                }
+            }
+            seen.push(key);
+        }
+        Ok(read)
+    }
+}
+
+/// What `execute` or `prefetch` asks for.
+#[derive(Default)]
+struct Asked {
+    mboxes: usize,
+    views: usize,
+    page_load: bool,
+    has_order: bool,
+    /// The highest index in force, positions included.
+    highest_index: Option<i64>,
+}
+
+impl Asked {
+    fn read(path: &str, value: Option<Value<'_>>, with_views: bool) -> Result<Self, TargetError> {
+        let mut asked = Asked::default();
+        let mut details = Details::default();
+        for (key, value) in value.into_iter().flat_map(Value::members).filter(|(_, value)| !value.is_null()) {
+            match &*key {
+                "pageLoad" => {
+                    limits::page_load(&format!("{path}.pageLoad"), value, &mut details)?;
+                    asked.page_load = true;
+                }
+                "mboxes" => {
+                    asked.mboxes = limits::mboxes(&format!("{path}.mboxes"), value, &mut details)?;
+                    let index =
+                        |(at, mbox): (usize, Value<'_>)| mbox.get("index").and_then(Value::as_i64).unwrap_or(at as i64);
+                    asked.highest_index = value.elements().enumerate().map(index).max();
+                }
+                "views" if with_views => asked.views = limits::views(&format!("{path}.views"), value, &mut details)?,
+                _ => {}
+            }
+        }
+        asked.has_order = details.has_order;
+        Ok(asked)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.mboxes == 0 && self.views == 0 && !self.page_load
+    }
+}
+
+/// Checks the whole request and writes what is sent. After an error nothing has happened.
+pub(crate) fn normalize(
+    config: &ClientConfig,
+    now_ms: i64,
+    options: &ParsedOptions<'_>,
+    operation: Operation,
+    mbox_names: &[String],
+    telemetry: &TelemetryQueue,
+) -> Result<Normalized, TargetError> {
+    let request = Request::read(options.request)?;
+    let execute = Asked::read("request.execute", request.execute, false)?;
+    let prefetch = Asked::read("request.prefetch", request.prefetch, true)?;
+    let added = added_mboxes(mbox_names, &request, &execute);
+    if request.execute.is_some() && execute.is_empty() && added.is_empty() {
+        return Err(TargetError::invalid_options(
+            "request.execute",
+            "Either pageLoad or mboxes is required in execute",
+        ));
+    }
+    if operation == Operation::GetAttributes && mbox_names.is_empty() && execute.is_empty() {
+        return Err(TargetError::invalid_options("mbox_names", "Either pageLoad or mboxes is required in execute"));
+    }
+    if request.prefetch.is_some() && prefetch.is_empty() {
+        let message = "Either views, pageLoad or mboxes is required in prefetch";
+        return Err(TargetError::invalid_options("request.prefetch", message));
+    }
+    let notifications = checked_notifications(&request, operation)?;
+    let executes = !execute.is_empty() || !added.is_empty();
+
+    let cookie = VisitorCookie::parse(options.target_cookie.as_deref().unwrap_or(""), now_ms);
+    let experience_cookie = match &options.visitor_cookie {
+        Some(cookie) => ExperienceCloudCookie::parse(cookie, now_ms),
+        None => ExperienceCloudCookie::default(),
+    };
+    let session_id = cookie.session_id.or_else(|| options.session_id.clone()).unwrap_or_else(ids::uuid);
+    let mut common = String::with_capacity(512);
+    let tnt_id = write_id(&mut common, request.id, cookie.device_id.as_deref(), &experience_cookie, options)?;
+    let cluster = cookie
+        .device_id
+        .as_deref()
+        .and_then(cluster_of_device_id)
+        .or_else(|| tnt_id.as_deref().and_then(cluster_of_device_id))
+        .or(options.target_location_hint.as_deref())
+        .or(config.target_location_hint.as_deref())
+        .map(str::to_owned);
+    if let Some(environment) = request.environment_id.or(config.environment_id) {
+        let _ = write!(common, ",\"environmentId\":{environment}");
+    }
+    write_property(&mut common, request.property, config)?;
+    write_context(&mut common, request.context, now_ms)?;
+    let supplemental_data_id = write_experience_cloud(&mut common, request.experience_cloud, &experience_cookie)?;
+    for (key, value) in &request.others {
+        start_member(&mut common, key);
+        write_without_nulls(&mut common, *value);
+    }
+
+    // Nothing can fail from here on.
+    let consumer_id = options.consumer_id.as_deref().unwrap_or("target-global-mbox");
+    let visitor_state = visitor_state(
+        &config.organization_id,
+        options.customer_ids.as_ref().map(|(value, _)| *value),
+        &supplemental_data_id,
+        consumer_id,
+    );
+    let telemetry_entries = if request.telemetry.is_none() { telemetry.take() } else { Vec::new() };
+    let mut first_only = String::new();
+    if executes {
+        write_execute(&mut first_only, request.execute, &added);
+    }
+    if let Some(prefetch) = request.prefetch {
+        first_only.push_str(",\"prefetch\":");
+        write_asked(&mut first_only, prefetch, &[]);
+    }
+    match request.telemetry {
+        Some(given) => {
+            first_only.push_str(",\"telemetry\":");
+            write_without_nulls(&mut first_only, given);
+        }
+        None if !telemetry_entries.is_empty() => {
+            let _ = write!(first_only, ",\"telemetry\":{{\"entries\":[{}]}}", telemetry_entries.join(","));
+        }
+        None => {}
+    }
+    let request_id = request.request_id.map_or_else(ids::uuid, Cow::into_owned);
+    let impression_id = match request.impression_id {
+        Some(id) => Some(id.into_owned()),
+        None => executes.then(ids::uuid),
+    };
+    let first_has_order = execute.has_order || prefetch.has_order;
+    let texts: Vec<String> = notifications.iter().map(write_notification).collect();
+    let mut parts = Vec::with_capacity(1);
+    for at in (0..texts.len().max(1)).step_by(MAX_NOTIFICATIONS) {
+        let is_first = at == 0;
+        let end = texts.len().min(at + MAX_NOTIFICATIONS);
+        let slice = notifications.get(at..end).unwrap_or_default();
+        let once = if is_first { (impression_id.as_deref(), first_only.as_str()) } else { (None, "") };
+        let request_id = if is_first { request_id.clone() } else { ids::uuid() };
+        let body = write_body(&request_id, once.0, &common, once.1, texts.get(at..end).unwrap_or_default());
+        let counts_twice = |n: &CheckedNotification<'_>| !n.is_display || n.has_order;
+        let repeatable = !(is_first && first_has_order) && !slice.iter().any(counts_twice);
+        let notification_ids = slice.iter().map(|notification| notification.id.clone()).collect();
+        parts.push(Part { request_id, body, notification_ids, repeatable });
+    }
+    let whole_request =
+        (parts.len() > 1).then(|| write_body(&request_id, impression_id.as_deref(), &common, &first_only, &texts));
+    let mut query = String::with_capacity(96);
+    let _ = write!(
+        query,
+        "imsOrgId={}&sessionId={}",
+        encode_component(&config.organization_id),
+        encode_component(&session_id)
+    );
+    if let Some(version) = &config.version {
+        let _ = write!(query, "&version={}", encode_component(version));
+    }
+    Ok(Normalized {
+        parts,
+        whole_request,
+        query,
+        cluster,
+        session_id,
+        visitor_state,
+        features: Features {
+            execute_mbox_count: execute.mboxes + added.len(),
+            execute_page_load: execute.page_load,
+            prefetch_mbox_count: prefetch.mboxes,
+            prefetch_page_load: prefetch.page_load,
+            prefetch_view_count: prefetch.views,
+        },
+        telemetry: telemetry_entries,
+    })
+}
+
+fn checked_notifications<'d>(
+    request: &Request<'d>,
+    operation: Operation,
+) -> Result<Vec<CheckedNotification<'d>>, TargetError> {
+    const PATH: &str = "request.notifications";
+    let list = match request.notifications {
+        Some(list) if list.kind() == Kind::Array => Some(list),
+        Some(other) if operation != Operation::SendNotifications => {
+            return Err(limits::wrong_type(PATH, "an array", other));
+        }
+        _ => None,
+    };
+    if operation == Operation::SendNotifications && list.is_none_or(Value::is_empty) {
+        return Err(TargetError::invalid_options(PATH, "Notifications array is required in request"));
+    }
+    let check = |(at, value)| limits::notification(&format!("{PATH}[{at}]"), value);
+    list.into_iter().flat_map(Value::elements).enumerate().map(check).collect()
+}
+
+/// The mboxes that `get_attributes` adds: name and index of each that is asked for nowhere yet.
+fn added_mboxes<'n>(names: &'n [String], request: &Request<'_>, execute: &Asked) -> Vec<(&'n str, i64)> {
+    let asked = |of: Option<Value<'_>>, name: &str| {
+        let list = of.and_then(|value| value.get("mboxes"));
+        list.into_iter()
+            .flat_map(Value::elements)
+            .any(|mbox| mbox.get("name").and_then(Value::as_str).as_deref() == Some(name))
+    };
+    let mut next = execute.highest_index.map_or(1, |highest| highest.saturating_add(1));
+    let mut added: Vec<(&str, i64)> = Vec::new();
+    for name in names {
+        let known = asked(request.execute, name) || asked(request.prefetch, name);
+        if !known && !added.iter().any(|(other, _)| other == name) {
+            added.push((name, next));
+            next = next.saturating_add(1);
+        }
+    }
+    added
+}
+
+fn start_member(out: &mut String, key: &str) {
+    out.push(',');
+    write_str(out, key);
+    out.push(':');
+}
+
+/// Copies a value; members that are null are left out at every depth, except in parameters.
+pub(crate) fn write_without_nulls(out: &mut String, value: Value<'_>) {
+    if !value.has_null_member() {
+        out.push_str(value.raw());
+        return;
+    }
+    match value.kind() {
+        Kind::Object => {
+            let mut object = ObjectWriter::begin(out);
+            for (key, member) in value.members().filter(|(_, member)| !member.is_null()) {
+                let out = object.foreign_key(&key);
+                if matches!(&*key, "parameters" | "profileParameters") {
+                    out.push_str(member.raw());
+                } else {
+                    write_without_nulls(out, member);
+                }
+            }
+            object.end();
+        }
+        Kind::Array => {
+            out.push('[');
+            for (at, element) in value.elements().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                write_without_nulls(out, element);
+            }
+            out.push(']');
+        }
+        _ => out.push_str(value.raw()),
+    }
+}
+
+/// Appends `,"id":{…}` unless it would be empty; returns the `tntId` in it.
+fn write_id(
+    out: &mut String,
+    given: Option<Value<'_>>,
+    device_id: Option<&str>,
+    experience: &ExperienceCloudCookie,
+    options: &ParsedOptions<'_>,
+) -> Result<Option<String>, TargetError> {
+    let start = out.len();
+    out.push_str(",\"id\":");
+    let mut object = ObjectWriter::begin(out);
+    let mut tnt_id = None;
+    let mut has_marketing_cloud_id = false;
+    let mut customer_ids = None;
+    let mut empty = true;
+    for (key, value) in given.into_iter().flat_map(Value::members).filter(|(_, value)| !value.is_null()) {
+        match &*key {
+            "tntId" | "thirdPartyId" | "marketingCloudVisitorId" => {
+                let Some(id) = limits::text(format_args!("request.id.{key}"), value)? else { continue };
+                has_marketing_cloud_id |= key == "marketingCloudVisitorId";
+                if key == "tntId" {
+                    tnt_id = Some(id.into_owned());
+                }
+                object.foreign_key(&key).push_str(value.raw());
+            }
+            "customerIds" => {
+                customer_ids = Some(limits::array("request.id.customerIds", value)?);
+                continue;
+            }
+            _ if value.as_str().is_some_and(|text| text.is_empty()) => continue,
+            _ => write_without_nulls(object.foreign_key(&key), value),
+        }
+        empty = false;
+    }
+    if tnt_id.is_none()
+        && let Some(device_id) = device_id
+    {
+        object.string("tntId", device_id);
+        tnt_id = Some(device_id.to_owned());
+        empty = false;
+    }
+    if !has_marketing_cloud_id && let Some(id) = &experience.marketing_cloud_visitor_id {
+        object.string("marketingCloudVisitorId", id);
+        empty = false;
+    }
+    let optional = options.customer_ids.as_ref().map(|(_, ids)| ids).filter(|ids| ids.count > 0);
+    let count = optional.map_or(0, |ids| ids.count) + customer_ids.map_or(0, |list| list.elements().count());
+    if count > MAX_CUSTOMER_IDS {
+        let field = if customer_ids.is_some() { "request.id.customerIds" } else { "customer_ids" };
+        let message = format!("`{field}` makes {count} customer ids; the API takes at most {MAX_CUSTOMER_IDS}");
+        return Err(TargetError::invalid_options(field, message));
+    }
+    if count > 0 {
+        let out = object.key("customerIds");
+        out.push('[');
+        if let Some(ids) = optional {
+            out.push_str(&ids.elements);
+        }
+        for (at, element) in customer_ids.into_iter().flat_map(Value::elements).enumerate() {
+            if at > 0 || optional.is_some() {
+                out.push(',');
+            }
+            write_without_nulls(out, element);
+        }
+        out.push(']');
+        empty = false;
+    }
+    object.end();
+    if empty {
+        out.truncate(start);
+    }
+    Ok(tnt_id)
+}
+
+fn write_property(out: &mut String, given: Option<Value<'_>>, config: &ClientConfig) -> Result<(), TargetError> {
+    let mut token: Option<Cow<'_, str>> = config.property_token.as_deref().map(Cow::Borrowed);
+    let mut others = Vec::new();
+    for (key, value) in given.into_iter().flat_map(Value::members).filter(|(_, value)| !value.is_null()) {
+        if key == "token" {
+            if let Some(own) = limits::text("request.property.token", value)? {
+                if token.as_deref().is_some_and(|configured| configured != own) {
+                    crate::log::debug("request.property.token differs from the configured one; the request's is used");
+                }
+                token = Some(own);
+            }
+        } else {
+            others.push((key, value));
+        }
+    }
+    if token.is_none() && others.is_empty() {
+        return Ok(());
+    }
+    out.push_str(",\"property\":");
+    let mut object = ObjectWriter::begin(out);
+    if let Some(token) = token {
+        object.string("token", &token);
+    }
+    for (key, value) in others {
+        write_without_nulls(object.foreign_key(&key), value);
+    }
+    object.end();
+    Ok(())
+}
+
+fn write_context(out: &mut String, given: Option<Value<'_>>, now_ms: i64) -> Result<(), TargetError> {
+    out.push_str(",\"context\":");
+    let mut object = ObjectWriter::begin(out);
+    let (mut has_channel, mut has_offset) = (false, false);
+    for (key, value) in given.into_iter().flat_map(Value::members).filter(|(_, value)| !value.is_null()) {
+        match &*key {
+            "channel" => {
+                if limits::text("request.context.channel", value)?.is_none() {
+                    continue;
+                }
+                has_channel = true;
+            }
+            "timeOffsetInMinutes" => {
+                if value.kind() != Kind::Number {
+                    return Err(limits::wrong_type("request.context.timeOffsetInMinutes", "a number", value));
+                }
+                has_offset = true;
+            }
+            _ => {}
+        }
+        write_without_nulls(object.foreign_key(&key), value);
+    }
+    if !has_channel {
+        object.string("channel", "web");
+    }
+    if !has_offset {
+        object.number("timeOffsetInMinutes", local_offset_minutes(now_ms));
+    }
+    object.end();
+    Ok(())
+}
+
+/// Appends `,"experienceCloud":{…}` and returns the supplemental data id in it.
+fn write_experience_cloud(
+    out: &mut String,
+    given: Option<Value<'_>>,
+    cookie: &ExperienceCloudCookie,
+) -> Result<String, TargetError> {
+    out.push_str(",\"experienceCloud\":");
+    let mut object = ObjectWriter::begin(out);
+    let (mut analytics, mut audience_manager) = (None, None);
+    for (key, value) in given.into_iter().flat_map(Value::members).filter(|(_, value)| !value.is_null()) {
+        match &*key {
+            "analytics" => analytics = Some(limits::object("request.experienceCloud.analytics", value)?),
+            "audienceManager" => {
+                audience_manager = Some(limits::object("request.experienceCloud.audienceManager", value)?);
+            }
+            _ => write_without_nulls(object.foreign_key(&key), value),
+        }
+    }
+    let given_hint = audience_manager.and_then(|value| value.get("locationHint")).is_some_and(|value| !value.is_null());
+    let given_blob = audience_manager.and_then(|value| value.get("blob")).is_some_and(|value| !value.is_null());
+    let hint = cookie.location_hint.filter(|_| !given_hint);
+    let blob = cookie.blob.as_deref().filter(|_| !given_blob);
+    let has_own = audience_manager.is_some_and(|value| value.members().any(|(_, member)| !member.is_null()));
+    if has_own || hint.is_some() || blob.is_some() {
+        let mut manager = ObjectWriter::begin(object.key("audienceManager"));
+        for (key, value) in audience_manager.into_iter().flat_map(Value::members).filter(|(_, v)| !v.is_null()) {
+            write_without_nulls(manager.foreign_key(&key), value);
+        }
+        if let Some(hint) = hint {
+            manager.number("locationHint", hint);
+        }
+        if let Some(blob) = blob {
+            manager.string("blob", blob);
+        }
+        manager.end();
+    }
+    let mut supplemental_data_id = None;
+    let mut has_logging = false;
+    let mut list = ObjectWriter::begin(object.key("analytics"));
+    for (key, value) in analytics.into_iter().flat_map(Value::members).filter(|(_, value)| !value.is_null()) {
+        let path = format_args!("request.experienceCloud.analytics.{key}");
+        match &*key {
+            "supplementalDataId" => {
+                let Some(id) = limits::text(path, value)? else { continue };
+                supplemental_data_id = Some(id.into_owned());
+            }
+            "logging" => {
+                if limits::text(path, value)?.is_none() {
+                    continue;
+                }
+                has_logging = true;
+            }
+            "trackingServer" | "trackingServerSecure" if limits::text(path, value)?.is_none() => continue,
+            _ => {}
+        }
+        write_without_nulls(list.foreign_key(&key), value);
+    }
+    let id = match supplemental_data_id {
+        Some(id) => id,
+        None => {
+            let id = ids::supplemental_data_id();
+            list.string("supplementalDataId", &id);
+            id
+        }
+    };
+    if !has_logging {
+        list.string("logging", "server_side");
+    }
+    list.end();
+    object.end();
+    Ok(id)
+}
+
+fn write_execute(out: &mut String, given: Option<Value<'_>>, added: &[(&str, i64)]) {
+    out.push_str(",\"execute\":");
+    match given {
+        Some(execute) => write_asked(out, execute, added),
+        None => {
+            out.push_str("{\"mboxes\":[");
+            write_added(out, added, true);
+            out.push_str("]}");
+        }
+    }
+}
+
+/// Writes `execute` or `prefetch`: each mbox with an index, then those that `get_attributes` adds.
+fn write_asked(out: &mut String, value: Value<'_>, added: &[(&str, i64)]) {
+    let mut object = ObjectWriter::begin(out);
+    let mut has_mboxes = false;
+    for (key, member) in value.members().filter(|(_, member)| !member.is_null()) {
+        let is_mboxes = key == "mboxes";
+        if (is_mboxes || key == "views") && member.kind() == Kind::Array && member.is_empty() {
+            // Asks for nothing; the rest of the object is what counts.
+            continue;
+        }
+        if !is_mboxes {
+            write_without_nulls(object.foreign_key(&key), member);
+            continue;
+        }
+        has_mboxes = true;
+        let out = object.key("mboxes");
+        out.push('[');
+        for (at, mbox) in member.elements().enumerate() {
+            if at > 0 {
+                out.push(',');
+            }
+            write_mbox(out, mbox, at);
+        }
+        write_added(out, added, false);
+        out.push(']');
+    }
+    if !has_mboxes && !added.is_empty() {
+        let out = object.key("mboxes");
+        out.push('[');
+        write_added(out, added, true);
+        out.push(']');
+    }
+    object.end();
+}
+
+fn write_mbox(out: &mut String, mbox: Value<'_>, position: usize) {
+    if mbox.get("index").is_some_and(|index| !index.is_null()) {
+        write_without_nulls(out, mbox);
+        return;
+    }
+    let _ = write!(out, "{{\"index\":{position}");
+    for (key, member) in mbox.members().filter(|(_, member)| !member.is_null()) {
+        start_member(out, &key);
+        if matches!(&*key, "parameters" | "profileParameters") {
+            out.push_str(member.raw());
+        } else {
+            write_without_nulls(out, member);
+        }
+    }
+    out.push('}');
+}
+
+fn write_added(out: &mut String, added: &[(&str, i64)], mut first: bool) {
+    for (name, index) in added {
+        if !std::mem::take(&mut first) {
+            out.push(',');
+        }
+        let _ = write!(out, "{{\"index\":{index},\"name\":");
+        write_str(out, name);
+        out.push('}');
+    }
+}
+
+/// A notification as it is sent: a display has an `impressionId`, the same in every attempt.
+fn write_notification(notification: &CheckedNotification<'_>) -> String {
+    let value = notification.value;
+    let mut out = String::with_capacity(value.raw().len() + 64);
+    let given_empty = value.get("impressionId").is_some_and(|id| !id.is_null()) && !notification.has_impression_id;
+    let add = notification.is_display && !notification.has_impression_id;
+    if given_empty {
+        // An empty id counts as absent, so it has to go before another can come.
+        let mut object = ObjectWriter::begin(&mut out);
+        for (key, member) in value.members().filter(|(key, member)| key != "impressionId" && !member.is_null()) {
+            let out = object.foreign_key(&key);
+            if matches!(&*key, "parameters" | "profileParameters") {
+                out.push_str(member.raw());
+            } else {
+                write_without_nulls(out, member);
+            }
+        }
+        object.end();
+    } else {
+        write_without_nulls(&mut out, value);
+    }
+    if add {
+        // It has an id and a type at least, so there is a member before this one.
+        while out.pop() != Some('}') {}
+        let _ = write!(out, ",\"impressionId\":\"{}\"}}", ids::uuid());
+    }
+    out
+}
+
+fn write_body(
+    request_id: &str,
+    impression_id: Option<&str>,
+    common: &str,
+    first_only: &str,
+    notifications: &[String],
+) -> String {
+    let length: usize = notifications.iter().map(|text| text.len() + 1).sum();
+    let mut body = String::with_capacity(common.len() + first_only.len() + length + 160);
+    body.push_str("{\"requestId\":");
+    write_str(&mut body, request_id);
+    if let Some(id) = impression_id {
+        body.push_str(",\"impressionId\":");
+        write_str(&mut body, id);
+    }
+    body.push_str(common);
+    body.push_str(first_only);
+    for (at, text) in notifications.iter().enumerate() {
+        body.push_str(if at == 0 { ",\"notifications\":[" } else { "," });
+        body.push_str(text);
+    }
+    if !notifications.is_empty() {
+        body.push(']');
+    }
+    body.push('}');
+    body
+}

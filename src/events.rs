@@ -1,0 +1,246 @@
+//! What happens without being asked for: a bounded buffer that the host polls or has called back.
+//!
+//! One thread per client, started with the first callback, calls the host; no lock is held meanwhile.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::{JoinHandle, ThreadId};
+use std::time::{Duration, Instant};
+
+use crate::clock::wall_ms;
+use crate::error::TargetError;
+use crate::json::ObjectWriter;
+use crate::process;
+use crate::sync::lock;
+
+/// What takes events: each is a JSON object with `type` and `timestamp`.
+pub type EventCallback = dyn Fn(&str) + Send + Sync;
+
+#[derive(Default)]
+struct State {
+    buffer: VecDeque<String>,
+    lost: u64,
+    callback: Option<Arc<EventCallback>>,
+    /// The dispatcher is inside a callback.
+    running: bool,
+    dispatcher: Option<(JoinHandle<()>, ThreadId)>,
+    closed: bool,
+    stopped: bool,
+}
+
+/// The events of one client.
+pub(crate) struct Events {
+    state: Arc<(Mutex<State>, Condvar)>,
+    capacity: usize,
+}
+
+impl Events {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Events { state: Arc::default(), capacity }
+    }
+
+    /// Adds an event; `members` writes what it has besides type and time.
+    pub(crate) fn emit(&self, kind: &'static str, members: impl FnOnce(&mut ObjectWriter<'_>)) {
+        let mut event = String::with_capacity(128);
+        let mut object = ObjectWriter::begin(&mut event);
+        object.string("type", kind);
+        object.number("timestamp", wall_ms());
+        members(&mut object);
+        object.end();
+        let (mutex, changed) = &*self.state;
+        let mut state = lock(mutex);
+        state.buffer.push_back(event);
+        if state.buffer.len() > self.capacity {
+            state.buffer.pop_front();
+            state.lost += 1;
+        }
+        drop(state);
+        changed.notify_all();
+    }
+
+    /// Takes one event. While a callback is set, events go to it alone.
+    pub(crate) fn next(&self, timeout: Option<Duration>) -> Result<String, TargetError> {
+        let until = timeout.map(|timeout| Instant::now().checked_add(timeout));
+        let (mutex, changed) = &*self.state;
+        let mut state = lock(mutex);
+        loop {
+            if state.callback.is_none()
+                && let Some(event) = state.take()
+            {
+                return Ok(event);
+            }
+            if state.closed {
+                return Err(TargetError::closed());
+            }
+            let Some(until) = until else {
+                state = changed.wait(state).unwrap_or_else(|e| e.into_inner());
+                continue;
+            };
+            let left = match until {
+                None => Duration::from_secs(3600),
+                Some(until) => match until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+                    Some(left) => left,
+                    None => return Err(TargetError::pending("waiting for an event")),
+                },
+            };
+            state = changed.wait_timeout(state, left).unwrap_or_else(|e| e.into_inner()).0;
+        }
+    }
+
+    /// Sets or removes the callback; returns when the old one no longer runs.
+    pub(crate) fn set_callback(&self, callback: Option<Arc<EventCallback>>) -> Result<(), TargetError> {
+        let (mutex, changed) = &*self.state;
+        let mut state = lock(mutex);
+        if callback.is_some() && state.dispatcher.is_none() && !state.stopped {
+            let shared = Arc::clone(&self.state);
+            let thread = std::thread::Builder::new()
+                .name("target-events".into())
+                .spawn(move || dispatch(&shared))
+                .map_err(|error| TargetError::internal(format!("no thread for events: {error}")))?;
+            let id = thread.thread().id();
+            state.dispatcher = Some((thread, id));
+        }
+        let old = std::mem::replace(&mut state.callback, callback);
+        changed.notify_all();
+        let inside = state.dispatcher.as_ref().is_some_and(|(_, id)| *id == std::thread::current().id());
+        while old.is_some() && state.running && !inside {
+            state = changed.wait(state).unwrap_or_else(|e| e.into_inner());
+        }
+        drop(state);
+        // Dropped without the lock: the host's closure may do anything.
+        drop(old);
+        Ok(())
+    }
+
+    /// No more events will come; what is buffered can still be taken.
+    pub(crate) fn close(&self) {
+        let (mutex, changed) = &*self.state;
+        lock(mutex).closed = true;
+        changed.notify_all();
+    }
+
+    /// Delivers what is buffered to the callback, if one is set, and ends the thread.
+    pub(crate) fn stop(&self) {
+        let (mutex, changed) = &*self.state;
+        let thread = {
+            let mut state = lock(mutex);
+            state.closed = true;
+            state.stopped = true;
+            state.dispatcher.take()
+        };
+        changed.notify_all();
+        if let Some((thread, id)) = thread
+            && id != std::thread::current().id()
+        {
+            // It catches the host's panics, so there is nothing to learn from the result.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl State {
+    fn take(&mut self) -> Option<String> {
+        let mut event = self.buffer.pop_front()?;
+        if self.lost > 0 {
+            event.pop();
+            event.push_str(&format!(",\"lost\":{}}}", self.lost));
+            self.lost = 0;
+        }
+        Some(event)
+    }
+}
+
+fn dispatch(shared: &(Mutex<State>, Condvar)) {
+    process::enter_library_thread();
+    let (mutex, changed) = shared;
+    let mut state: MutexGuard<'_, State> = lock(mutex);
+    loop {
+        let callback = state.callback.clone();
+        match callback.and_then(|callback| state.take().map(|event| (callback, event))) {
+            Some((callback, event)) => {
+                state.running = true;
+                drop(state);
+                let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| callback(&event)));
+                drop(callback);
+                if outcome.is_err() {
+                    crate::log::error(format_args!("an event callback panicked"));
+                }
+                state = lock(mutex);
+                state.running = false;
+                changed.notify_all();
+            }
+            None if state.stopped => return,
+            None => state = changed.wait(state).unwrap_or_else(|e| e.into_inner()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    const NOW: Option<Duration> = Some(Duration::ZERO);
+
+    fn kind(event: &str) -> String {
+        serde_json::from_str::<serde_json::Value>(event).unwrap()["type"].as_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_oldest_goes_and_the_next_one_says_how_many() {
+        let events = Events::new(2);
+        for _ in 0..5 {
+            events.emit("a", |_| {});
+        }
+        let first: serde_json::Value = serde_json::from_str(&events.next(NOW).unwrap()).unwrap();
+        assert_eq!(first["lost"], 3);
+        let second: serde_json::Value = serde_json::from_str(&events.next(NOW).unwrap()).unwrap();
+        assert_eq!(second.get("lost"), None);
+        assert!(matches!(events.next(NOW), Err(TargetError::Pending(_))));
+    }
+
+    #[test]
+    fn after_close_what_is_left_comes_first() {
+        let events = Events::new(8);
+        events.emit("a", |_| {});
+        events.close();
+        assert_eq!(kind(&events.next(None).unwrap()), "a");
+        assert!(matches!(events.next(None), Err(TargetError::Closed(_))));
+    }
+
+    #[test]
+    fn a_callback_gets_what_was_buffered_and_all_that_comes() {
+        let events = Events::new(8);
+        events.emit("before", |_| {});
+        let (sender, receiver) = mpsc::channel();
+        let sender = Mutex::new(sender);
+        events.set_callback(Some(Arc::new(move |event: &str| lock(&sender).send(kind(event)).unwrap()))).unwrap();
+        events.emit("after", |_| {});
+        assert_eq!(receiver.recv().unwrap(), "before");
+        assert_eq!(receiver.recv().unwrap(), "after");
+        events.set_callback(None).unwrap();
+        assert!(receiver.recv().is_err(), "the old callback is gone once set_callback has returned");
+        events.emit("polled", |_| {});
+        assert_eq!(kind(&events.next(NOW).unwrap()), "polled");
+        events.stop();
+    }
+
+    #[test]
+    fn a_panicking_callback_does_not_end_the_thread() {
+        let events = Events::new(8);
+        let (sender, receiver) = mpsc::channel();
+        let sender = Mutex::new(sender);
+        events
+            .set_callback(Some(Arc::new(move |event: &str| {
+                if kind(event) == "bad" {
+                    panic!("injected");
+                }
+                lock(&sender).send(()).unwrap();
+            })))
+            .unwrap();
+        events.emit("bad", |_| {});
+        events.emit("good", |_| {});
+        receiver.recv().unwrap();
+        events.stop();
+    }
+}

@@ -1,0 +1,672 @@
+//! The parser and the index it makes. One pass, no recursion on the way out of an error but to name the path.
+
+use std::borrow::Cow;
+
+/// Nesting that is accepted. serde_json has the same limit, so whatever passes here can be read by it.
+pub(crate) const MAX_DEPTH: usize = 128;
+
+/// What a text may hold beyond RFC 8259's letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Strictness {
+    /// Escapes that name half a surrogate pair are refused: such text has no UTF-8 form, so it could not be sent.
+    Options,
+    /// Such escapes pass and read as U+FFFD: an answer is never refused for its content.
+    Answer,
+}
+
+/// JSON's six kinds of value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Null,
+    Bool,
+    Number,
+    String,
+    Array,
+    Object,
+}
+
+impl Kind {
+    /// With its article, as error messages need it.
+    pub(crate) fn described(self) -> &'static str {
+        match self {
+            Kind::Null => "null",
+            Kind::Bool => "a boolean",
+            Kind::Number => "a number",
+            Kind::String => "a string",
+            Kind::Array => "an array",
+            Kind::Object => "an object",
+        }
+    }
+}
+
+/// The text has escapes: its content is not the span itself.
+const ESCAPED: u8 = 1;
+/// A member of an object in here is null.
+const HAS_NULL_MEMBER: u8 = 2;
+
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    start: u32,
+    end: u32,
+    /// The index after this value and everything in it.
+    next: u32,
+    kind: Kind,
+    flags: u8,
+}
+
+/// Why a text is no JSON, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ParseError {
+    /// Offset in bytes.
+    pub offset: usize,
+    /// What was expected or wrong.
+    pub reason: &'static str,
+    /// Path of the member it happened in, such as `request.notifications[0].timestamp`; empty at the top.
+    pub path: String,
+}
+
+impl ParseError {
+    fn at(offset: usize, reason: &'static str) -> Self {
+        ParseError { offset, reason, path: String::new() }
+    }
+
+    fn inside_key(mut self, key: &str) -> Self {
+        let separator = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
+        // A hostile key must not make a hostile message.
+        let key: String = key.chars().filter(|c| !c.is_control()).take(64).collect();
+        self.path = format!("{key}{separator}{}", self.path);
+        self
+    }
+
+    fn inside_index(mut self, index: usize) -> Self {
+        let separator = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
+        self.path = format!("[{index}]{separator}{}", self.path);
+        self
+    }
+}
+
+/// A parsed text: the text and one node a value or key, in text order.
+#[derive(Debug)]
+pub(crate) struct Document<'a> {
+    text: &'a str,
+    nodes: Vec<Node>,
+}
+
+impl<'a> Document<'a> {
+    /// Checks the whole text against the JSON grammar.
+    pub(crate) fn parse(text: &'a str, strictness: Strictness) -> Result<Self, ParseError> {
+        if text.len() >= u32::MAX as usize {
+            return Err(ParseError::at(0, "text of 4 GiB or more"));
+        }
+        let mut parser =
+            Parser { bytes: text.as_bytes(), text, at: 0, nodes: Vec::with_capacity(16 + text.len() / 16), strictness };
+        parser.skip_space();
+        parser.value(0)?;
+        parser.skip_space();
+        if parser.at != parser.bytes.len() {
+            return Err(ParseError::at(parser.at, "text after the value"));
+        }
+        Ok(Document { text, nodes: parser.nodes })
+    }
+
+    /// The outermost value.
+    pub(crate) fn root(&self) -> Value<'_> {
+        Value { document: self, index: 0 }
+    }
+}
+
+/// One value of a [`Document`].
+#[derive(Clone, Copy)]
+pub(crate) struct Value<'d> {
+    document: &'d Document<'d>,
+    index: u32,
+}
+
+impl<'d> Value<'d> {
+    fn node(self) -> Node {
+        // The parser made the index; a miss would be a bug here, and null is the harmless reading.
+        self.document.nodes.get(self.index as usize).copied().unwrap_or(Node {
+            start: 0,
+            end: 0,
+            next: 0,
+            kind: Kind::Null,
+            flags: 0,
+        })
+    }
+
+    pub(crate) fn kind(self) -> Kind {
+        self.node().kind
+    }
+
+    pub(crate) fn is_null(self) -> bool {
+        self.kind() == Kind::Null
+    }
+
+    /// The value's own text.
+    pub(crate) fn raw(self) -> &'d str {
+        let node = self.node();
+        self.document.text.get(node.start as usize..node.end as usize).unwrap_or("null")
+    }
+
+    /// Whether an object in here has a member that is null.
+    pub(crate) fn has_null_member(self) -> bool {
+        self.node().flags & HAS_NULL_MEMBER != 0
+    }
+
+    pub(crate) fn as_bool(self) -> Option<bool> {
+        (self.kind() == Kind::Bool).then(|| self.raw() == "true")
+    }
+
+    /// A number written without fraction and exponent that fits.
+    pub(crate) fn as_i64(self) -> Option<i64> {
+        if self.kind() != Kind::Number {
+            return None;
+        }
+        let raw = self.raw();
+        raw.parse().ok().or_else(|| {
+            // 1e3 and 5.0 are integers to everybody who writes JSON with doubles.
+            let number: f64 = raw.parse().ok()?;
+            let exact = number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0;
+            exact.then_some(number as i64)
+        })
+    }
+
+    /// The content of a string.
+    pub(crate) fn as_str(self) -> Option<Cow<'d, str>> {
+        let node = self.node();
+        if node.kind != Kind::String {
+            return None;
+        }
+        let raw = self.raw();
+        let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or("");
+        Some(if node.flags & ESCAPED == 0 { Cow::Borrowed(inner) } else { Cow::Owned(unescape(inner)) })
+    }
+
+    /// Whether this is an object or an array without content.
+    pub(crate) fn is_empty(self) -> bool {
+        let node = self.node();
+        matches!(node.kind, Kind::Object | Kind::Array) && node.next == self.index + 1
+    }
+
+    /// Key and value of each member, in text order; nothing when this is no object.
+    pub(crate) fn members(self) -> Members<'d> {
+        let node = self.node();
+        let end = if node.kind == Kind::Object { node.next } else { self.index + 1 };
+        Members { document: self.document, at: self.index + 1, end }
+    }
+
+    /// The elements in order; nothing when this is no array.
+    pub(crate) fn elements(self) -> Elements<'d> {
+        let node = self.node();
+        let end = if node.kind == Kind::Array { node.next } else { self.index + 1 };
+        Elements { document: self.document, at: self.index + 1, end }
+    }
+
+    /// The last member of that name: what every common parser makes of a name given twice.
+    pub(crate) fn get(self, key: &str) -> Option<Value<'d>> {
+        self.members().filter(|(name, _)| name == key).map(|(_, value)| value).last()
+    }
+}
+
+impl std::fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.raw())
+    }
+}
+
+/// Iterator of [`Value::members`].
+pub(crate) struct Members<'d> {
+    document: &'d Document<'d>,
+    at: u32,
+    end: u32,
+}
+
+impl<'d> Iterator for Members<'d> {
+    type Item = (Cow<'d, str>, Value<'d>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.end {
+            return None;
+        }
+        let key = Value { document: self.document, index: self.at };
+        let value = Value { document: self.document, index: self.at + 1 };
+        self.at = value.node().next;
+        Some((key.as_str()?, value))
+    }
+}
+
+/// Iterator of [`Value::elements`].
+pub(crate) struct Elements<'d> {
+    document: &'d Document<'d>,
+    at: u32,
+    end: u32,
+}
+
+impl<'d> Iterator for Elements<'d> {
+    type Item = Value<'d>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.end {
+            return None;
+        }
+        let value = Value { document: self.document, index: self.at };
+        self.at = value.node().next;
+        Some(value)
+    }
+}
+
+struct Parser<'a> {
+    bytes: &'a [u8],
+    text: &'a str,
+    at: usize,
+    nodes: Vec<Node>,
+    strictness: Strictness,
+}
+
+impl Parser<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn skip_space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn open(&mut self, kind: Kind) -> usize {
+        let start = self.at as u32;
+        self.nodes.push(Node { start, end: start, next: 0, kind, flags: 0 });
+        self.nodes.len() - 1
+    }
+
+    fn close(&mut self, index: usize, flags: u8) {
+        let next = self.nodes.len() as u32;
+        let end = self.at as u32;
+        if let Some(node) = self.nodes.get_mut(index) {
+            node.end = end;
+            node.next = next;
+            node.flags = flags;
+        }
+    }
+
+    /// Returns the flags that the value passes on to what holds it.
+    fn value(&mut self, depth: usize) -> Result<u8, ParseError> {
+        match self.peek() {
+            Some(b'"') => self.string().map(|()| 0),
+            Some(b'{') => self.object(depth),
+            Some(b'[') => self.array(depth),
+            Some(b't') => self.literal("true", Kind::Bool),
+            Some(b'f') => self.literal("false", Kind::Bool),
+            Some(b'n') => self.literal("null", Kind::Null),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(_) => Err(ParseError::at(self.at, "expected a JSON value")),
+            None => Err(ParseError::at(self.at, "the text ends where a value is expected")),
+        }
+    }
+
+    fn literal(&mut self, word: &'static str, kind: Kind) -> Result<u8, ParseError> {
+        let index = self.open(kind);
+        if self.bytes.get(self.at..self.at + word.len()) != Some(word.as_bytes()) {
+            return Err(ParseError::at(self.at, "expected a JSON value"));
+        }
+        self.at += word.len();
+        self.close(index, 0);
+        Ok(0)
+    }
+
+    fn digits(&mut self) -> Result<(), ParseError> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        if self.at == start { Err(ParseError::at(self.at, "expected a digit")) } else { Ok(()) }
+    }
+
+    fn number(&mut self) -> Result<u8, ParseError> {
+        let index = self.open(Kind::Number);
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+            if let Some(b'0'..=b'9') = self.peek() {
+                return Err(ParseError::at(self.at, "a number with a leading zero"));
+            }
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        self.close(index, 0);
+        Ok(0)
+    }
+
+    fn string(&mut self) -> Result<(), ParseError> {
+        let index = self.open(Kind::String);
+        let mut flags = 0;
+        self.at += 1;
+        loop {
+            self.skip_plain_text();
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    self.close(index, flags);
+                    return Ok(());
+                }
+                Some(b'\\') => {
+                    flags = ESCAPED;
+                    self.escape()?;
+                }
+                Some(_) => return Err(ParseError::at(self.at, "a control character that is not escaped")),
+                None => return Err(ParseError::at(self.at, "a string without an end")),
+            }
+        }
+    }
+
+    /// Stops at `"`, `\`, a control character or the end; eight bytes at a time.
+    fn skip_plain_text(&mut self) {
+        const ONES: u64 = 0x0101_0101_0101_0101;
+        const HIGH: u64 = 0x8080_8080_8080_8080;
+        while let Some(chunk) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
+            let word = u64::from_le_bytes(*chunk);
+            let zero_in = |x: u64| x.wrapping_sub(ONES) & !x & HIGH;
+            let quote = zero_in(word ^ (ONES * u64::from(b'"')));
+            let backslash = zero_in(word ^ (ONES * u64::from(b'\\')));
+            let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+            let stops = quote | backslash | control;
+            if stops != 0 {
+                // Borrows only run towards higher bytes, so the lowest mark is exact.
+                self.at += (stops.trailing_zeros() / 8) as usize;
+                return;
+            }
+            self.at += 8;
+        }
+        while let Some(byte) = self.peek() {
+            if byte == b'"' || byte == b'\\' || byte < 0x20 {
+                return;
+            }
+            self.at += 1;
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), ParseError> {
+        let start = self.at;
+        self.at += 1;
+        match self.peek() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                self.at += 1;
+                Ok(())
+            }
+            Some(b'u') => {
+                let unit = hex4(self.bytes, self.at + 1)
+                    .ok_or_else(|| ParseError::at(start, "\\u without four hexadecimal digits"))?;
+                self.at += 5;
+                if self.strictness == Strictness::Answer || !(0xD800..=0xDFFF).contains(&unit) {
+                    return Ok(());
+                }
+                let low = self
+                    .bytes
+                    .get(self.at..self.at + 2)
+                    .filter(|next| *next == b"\\u")
+                    .and_then(|_| hex4(self.bytes, self.at + 2));
+                match (unit, low) {
+                    (0xD800..=0xDBFF, Some(0xDC00..=0xDFFF)) => {
+                        self.at += 6;
+                        Ok(())
+                    }
+                    _ => Err(ParseError::at(start, "\\u with half a surrogate pair")),
+                }
+            }
+            _ => Err(ParseError::at(start, "an unknown escape")),
+        }
+    }
+
+    fn array(&mut self, depth: usize) -> Result<u8, ParseError> {
+        if depth >= MAX_DEPTH {
+            return Err(ParseError::at(self.at, "nested deeper than 128 levels"));
+        }
+        let index = self.open(Kind::Array);
+        let mut flags = 0;
+        self.at += 1;
+        self.skip_space();
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            self.close(index, flags);
+            return Ok(flags);
+        }
+        let mut count = 0;
+        loop {
+            self.skip_space();
+            flags |= self.value(depth + 1).map_err(|e| e.inside_index(count))?;
+            count += 1;
+            self.skip_space();
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b']') => {
+                    self.at += 1;
+                    self.close(index, flags);
+                    return Ok(flags);
+                }
+                Some(_) => return Err(ParseError::at(self.at, "expected `,` or `]`")),
+                None => return Err(ParseError::at(self.at, "an array without an end")),
+            }
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Result<u8, ParseError> {
+        if depth >= MAX_DEPTH {
+            return Err(ParseError::at(self.at, "nested deeper than 128 levels"));
+        }
+        let index = self.open(Kind::Object);
+        let mut flags = 0;
+        self.at += 1;
+        self.skip_space();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            self.close(index, flags);
+            return Ok(flags);
+        }
+        loop {
+            self.skip_space();
+            if self.peek() != Some(b'"') {
+                return Err(ParseError::at(self.at, "expected a key in double quotes"));
+            }
+            let key_start = self.at;
+            self.string()?;
+            let key_end = self.at;
+            self.skip_space();
+            if self.peek() != Some(b':') {
+                return Err(ParseError::at(self.at, "expected `:`"));
+            }
+            self.at += 1;
+            self.skip_space();
+            let null_member = self.peek() == Some(b'n');
+            match self.value(depth + 1) {
+                Ok(inner) => flags |= inner,
+                Err(error) => {
+                    let key = self.text.get(key_start + 1..key_end - 1).unwrap_or("");
+                    return Err(error.inside_key(key));
+                }
+            }
+            if null_member {
+                flags |= HAS_NULL_MEMBER;
+            }
+            self.skip_space();
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.at += 1;
+                    self.close(index, flags);
+                    return Ok(flags);
+                }
+                Some(_) => return Err(ParseError::at(self.at, "expected `,` or `}`")),
+                None => return Err(ParseError::at(self.at, "an object without an end")),
+            }
+        }
+    }
+}
+
+fn hex4(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..at + 4)?.iter().try_fold(0, |unit, digit| Some(unit * 16 + (*digit as char).to_digit(16)?))
+}
+
+/// The content of a string whose escapes the parser has checked; half surrogate pairs read as U+FFFD.
+fn unescape(inner: &str) -> String {
+    let mut out = String::with_capacity(inner.len());
+    let mut rest = inner;
+    while let Some(position) = rest.find('\\') {
+        let (plain, escaped) = rest.split_at(position);
+        out.push_str(plain);
+        let bytes = escaped.as_bytes();
+        let used = match bytes.get(1).copied() {
+            Some(b'n') => push(&mut out, '\n'),
+            Some(b't') => push(&mut out, '\t'),
+            Some(b'r') => push(&mut out, '\r'),
+            Some(b'b') => push(&mut out, '\u{8}'),
+            Some(b'f') => push(&mut out, '\u{c}'),
+            Some(b'u') => {
+                let unit = hex4(bytes, 2).unwrap_or(0xFFFD);
+                let low = (bytes.get(6..8) == Some(b"\\u")).then(|| hex4(bytes, 8)).flatten();
+                match (unit, low) {
+                    (0xD800..=0xDBFF, Some(low @ 0xDC00..=0xDFFF)) => {
+                        let point = 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
+                        out.push(char::from_u32(point).unwrap_or('\u{FFFD}'));
+                        12
+                    }
+                    _ => {
+                        out.push(char::from_u32(unit).unwrap_or('\u{FFFD}'));
+                        6
+                    }
+                }
+            }
+            Some(plain) => push(&mut out, plain as char),
+            None => 1,
+        };
+        rest = escaped.get(used..).unwrap_or("");
+    }
+    out.push_str(rest);
+    out
+}
+
+fn push(out: &mut String, c: char) -> usize {
+    out.push(c);
+    2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Document<'_>, ParseError> {
+        Document::parse(text, Strictness::Options)
+    }
+
+    /// The document as serde_json sees it, by way of our own index.
+    fn rebuilt(value: Value<'_>) -> serde_json::Value {
+        match value.kind() {
+            Kind::Object => {
+                serde_json::Value::Object(value.members().map(|(k, v)| (k.into_owned(), rebuilt(v))).collect())
+            }
+            Kind::Array => value.elements().map(rebuilt).collect(),
+            Kind::String => value.as_str().map(|s| s.into_owned()).into(),
+            _ => serde_json::from_str(value.raw()).expect("a scalar's own text is JSON"),
+        }
+    }
+
+    #[test]
+    fn agrees_with_serde_json_on_every_mutation_of_a_text() {
+        let seed = r#" {"a":[1,-0.5e+3,true,false,null,"x\u00e9\n\ud83d\ude00"],"b":{"":{}, "c" : []},"long text with more than eight bytes":"é日本😀"} "#;
+        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut random = move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        let alphabet = b"{}[]\",:\\u0d8nullte-+.1eE \x01";
+        let mut accepted = 0;
+        for _ in 0..200_000 {
+            let mut bytes = seed.as_bytes().to_vec();
+            for _ in 0..1 + random() % 3 {
+                let at = random() as usize % bytes.len();
+                match random() % 3 {
+                    0 => bytes[at] = alphabet[random() as usize % alphabet.len()],
+                    1 => {
+                        bytes.remove(at);
+                    }
+                    _ => bytes.insert(at, alphabet[random() as usize % alphabet.len()]),
+                }
+            }
+            let Ok(text) = std::str::from_utf8(&bytes) else { continue };
+            let theirs: Result<serde_json::Value, _> = serde_json::from_str(text);
+            match (parse(text), theirs) {
+                (Ok(ours), Ok(theirs)) => {
+                    assert_eq!(rebuilt(ours.root()), theirs, "{text}");
+                    accepted += 1;
+                }
+                (Err(_), Err(_)) => {}
+                // A number beyond a double's range is grammatical; it passes through as text.
+                (Ok(_), Err(e)) if e.to_string().contains("number out of range") => {}
+                (ours, theirs) => panic!("{text}: ours {ours:?}, serde_json {theirs:?}"),
+            }
+        }
+        assert!(accepted > 1000, "{accepted}");
+    }
+
+    #[test]
+    fn errors_name_the_path() {
+        let error = parse(r#"{"request":{"notifications":[{"id":"1"},{"timestamp":NaN}]}}"#).unwrap_err();
+        assert_eq!(error.path, "request.notifications[1].timestamp");
+        assert_eq!(error.reason, "expected a JSON value");
+        assert_eq!(parse(r#"[[1,"#).unwrap_err().path, "[0][1]");
+    }
+
+    #[test]
+    fn depth_is_limited_where_serde_json_limits_it() {
+        let nested = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
+        assert!(parse(&nested(MAX_DEPTH)).is_ok());
+        assert!(serde_json::from_str::<serde_json::Value>(&nested(127)).is_ok());
+        let error = parse(&nested(MAX_DEPTH + 1)).unwrap_err();
+        assert_eq!(error.reason, "nested deeper than 128 levels");
+        assert!(parse(&"[".repeat(10_000_000)).is_err());
+    }
+
+    #[test]
+    fn half_surrogate_pairs_are_refused_in_options_and_replaced_in_answers() {
+        let text = r#"{"a":"x\ud800y"}"#;
+        assert_eq!(parse(text).unwrap_err().path, "a");
+        let answer = Document::parse(text, Strictness::Answer).unwrap();
+        assert_eq!(answer.root().get("a").unwrap().as_str().unwrap(), "x\u{FFFD}y");
+    }
+
+    #[test]
+    fn integers_are_read_in_every_spelling() {
+        let number = |text: &'static str| parse(text).unwrap().root().as_i64();
+        assert_eq!(number("1621530726000"), Some(1_621_530_726_000));
+        assert_eq!(number("1.6215307e12"), Some(1_621_530_700_000));
+        assert_eq!(number("5.0"), Some(5));
+        assert_eq!(number("-1"), Some(-1));
+        assert_eq!(number("5.5"), None);
+        assert_eq!(number("1e400"), None);
+        assert_eq!(number("\"5\""), None);
+    }
+
+    #[test]
+    fn a_null_member_is_known_from_outside() {
+        let document = parse(r#"{"a":{"b":[{"c":null}]},"d":{"e":[null]}}"#).unwrap();
+        let root = document.root();
+        assert!(root.has_null_member());
+        assert!(root.get("a").unwrap().has_null_member());
+        assert!(!root.get("d").unwrap().has_null_member());
+    }
+}

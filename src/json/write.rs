@@ -1,0 +1,133 @@
+//! Writing of JSON text.
+
+/// Appends a string with its quotes.
+pub(crate) fn write_str(out: &mut String, text: &str) {
+    out.push('"');
+    let mut plain_from = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let escape = match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            b'\t' => "\\t",
+            0..=0x1f => "",
+            _ => continue,
+        };
+        out.push_str(text.get(plain_from..at).unwrap_or(""));
+        if escape.is_empty() {
+            out.push_str("\\u00");
+            for digit in [byte >> 4, byte & 15] {
+                out.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
+            }
+        } else {
+            out.push_str(escape);
+        }
+        plain_from = at + 1;
+    }
+    out.push_str(text.get(plain_from..).unwrap_or(""));
+    out.push('"');
+}
+
+/// Appends a key that needs no escapes, and its colon.
+fn write_key(out: &mut String, key: &str) {
+    out.push('"');
+    out.push_str(key);
+    out.push_str("\":");
+}
+
+/// Writes the members of one object and sets the commas.
+pub(crate) struct ObjectWriter<'o> {
+    out: &'o mut String,
+    first: bool,
+}
+
+impl<'o> ObjectWriter<'o> {
+    pub(crate) fn begin(out: &'o mut String) -> Self {
+        out.push('{');
+        ObjectWriter { out, first: true }
+    }
+
+    /// Starts a member whose key is one of ours; the caller appends the value.
+    pub(crate) fn key(&mut self, key: &'static str) -> &mut String {
+        self.comma();
+        write_key(self.out, key);
+        self.out
+    }
+
+    /// Starts a member whose key came from outside.
+    pub(crate) fn foreign_key(&mut self, key: &str) -> &mut String {
+        self.comma();
+        write_str(self.out, key);
+        self.out.push(':');
+        self.out
+    }
+
+    pub(crate) fn string(&mut self, key: &'static str, value: &str) {
+        write_str(self.key(key), value);
+    }
+
+    /// A value that is JSON already.
+    pub(crate) fn raw(&mut self, key: &'static str, json: &str) {
+        self.key(key).push_str(json);
+    }
+
+    pub(crate) fn number(&mut self, key: &'static str, value: impl std::fmt::Display) {
+        use std::fmt::Write;
+        // Writing to a String cannot fail.
+        let _ = write!(self.key(key), "{value}");
+    }
+
+    pub(crate) fn boolean(&mut self, key: &'static str, value: bool) {
+        self.raw(key, if value { "true" } else { "false" });
+    }
+
+    pub(crate) fn strings<S: AsRef<str>>(&mut self, key: &'static str, values: impl IntoIterator<Item = S>) {
+        let out = self.key(key);
+        out.push('[');
+        for (at, value) in values.into_iter().enumerate() {
+            if at > 0 {
+                out.push(',');
+            }
+            write_str(out, value.as_ref());
+        }
+        out.push(']');
+    }
+
+    pub(crate) fn end(self) {
+        self.out.push('}');
+    }
+
+    fn comma(&mut self) {
+        if !self.first {
+            self.out.push(',');
+        }
+        self.first = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_read_back_as_they_were() {
+        let every: String = (0..0x300u32).filter_map(char::from_u32).chain("😀\u{2028}".chars()).collect();
+        let mut text = String::new();
+        write_str(&mut text, &every);
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), every);
+    }
+
+    #[test]
+    fn objects_have_their_commas() {
+        let mut text = String::new();
+        let mut object = ObjectWriter::begin(&mut text);
+        object.string("a", "x");
+        object.number("b", 5);
+        object.boolean("c", true);
+        object.strings("d", ["1", "2"]);
+        object.foreign_key("\"").push_str("null");
+        object.end();
+        assert_eq!(text, r#"{"a":"x","b":5,"c":true,"d":["1","2"],"\"":null}"#);
+    }
+}

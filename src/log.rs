@@ -1,0 +1,93 @@
+//! The process-wide logger: one callback of the host, or nothing. Lines hold no cookie, token or body.
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+
+use crate::sync::lock;
+
+/// How grave a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+#[repr(i32)]
+pub enum LogLevel {
+    /// Something was lost or a bug showed.
+    Error = 1,
+    /// Something is not as it should be, and was dealt with.
+    Warn = 2,
+    /// What happens seldom and may be of interest.
+    Info = 3,
+    /// What each call does.
+    Debug = 4,
+    /// Everything.
+    Trace = 5,
+}
+
+type Callback = dyn Fn(LogLevel, &str) + Send + Sync;
+
+struct Logger {
+    callback: Box<Callback>,
+}
+
+struct Slot {
+    current: Option<Arc<Logger>>,
+}
+
+static MAX_LEVEL: AtomicI32 = AtomicI32::new(0);
+static SLOT: Mutex<Slot> = Mutex::new(Slot { current: None });
+static IDLE: Condvar = Condvar::new();
+
+thread_local! {
+    static LOGGING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Sets the logger of the process, or removes it. Returns when the old one no longer runs; called from
+/// inside a logger it returns at once, and the old one runs no more after that line.
+///
+/// A logger may call the library; lines that arise in it are left out.
+pub fn set_logger(logger: Option<(LogLevel, Box<dyn Fn(LogLevel, &str) + Send + Sync>)>) {
+    let mut slot = lock(&SLOT);
+    let level = logger.as_ref().map_or(0, |(level, _)| *level as i32);
+    let old = std::mem::replace(&mut slot.current, logger.map(|(_, callback)| Arc::new(Logger { callback })));
+    MAX_LEVEL.store(level, Ordering::Relaxed);
+    if LOGGING.get() {
+        return;
+    }
+    if let Some(mut old) = old {
+        // Whoever runs the old one holds a reference.
+        while let Err(shared) = Arc::try_unwrap(old) {
+            old = shared;
+            slot = IDLE.wait(slot).unwrap_or_else(|e| e.into_inner());
+        }
+    }
+}
+
+pub(crate) fn log(level: LogLevel, message: fmt::Arguments<'_>) {
+    if level as i32 > MAX_LEVEL.load(Ordering::Relaxed) || LOGGING.get() {
+        return;
+    }
+    let Some(logger) = lock(&SLOT).current.clone() else { return };
+    LOGGING.set(true);
+    // A panic of the host's callback is the host's; it must not end a thread of ours.
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        (logger.callback)(level, &message.to_string());
+    }));
+    LOGGING.set(false);
+    let slot = lock(&SLOT);
+    drop(logger);
+    drop(slot);
+    IDLE.notify_all();
+}
+
+pub(crate) fn error(message: fmt::Arguments<'_>) {
+    log(LogLevel::Error, message);
+}
+
+pub(crate) fn warn(message: fmt::Arguments<'_>) {
+    log(LogLevel::Warn, message);
+}
+
+pub(crate) fn debug(message: &str) {
+    log(LogLevel::Debug, format_args!("{message}"));
+}

@@ -1,0 +1,236 @@
+//! Asynchronous calls: their handles, what happens with their results, and the finished ones that wait for a
+//! host that polls.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use crate::calls::Calls;
+use crate::client::Shared;
+use crate::envelope::{Attributes, Offers, RawEnvelope};
+use crate::error::TargetError;
+use crate::process;
+use crate::stats::Stats;
+use crate::sync::lock;
+use crate::transport::control::{CallControl, End};
+
+/// Finished asynchronous calls without callbacks that nobody has taken; the oldest goes.
+#[derive(Default)]
+pub(crate) struct Completions {
+    state: Mutex<VecDeque<Arc<AsyncCall>>>,
+    changed: Condvar,
+}
+
+const MAX_COMPLETIONS: usize = 10_000;
+
+impl Completions {
+    pub(crate) fn push(&self, call: &Arc<AsyncCall>, stats: &Stats) {
+        let mut state = lock(&self.state);
+        state.push_back(Arc::clone(call));
+        if state.len() > MAX_COMPLETIONS {
+            state.pop_front();
+            stats.completion_lost();
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Somebody took the call's result by its handle.
+    fn forget(&self, id: u64) {
+        let mut state = lock(&self.state);
+        if let Some(at) = state.iter().position(|call| call.id == id) {
+            state.remove(at);
+        }
+    }
+
+    pub(crate) fn wake(&self) {
+        drop(lock(&self.state));
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn next(&self, timeout: Option<Duration>, calls: &Calls) -> Result<Arc<AsyncCall>, TargetError> {
+        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(call) = state.pop_front() {
+                return Ok(call);
+            }
+            if calls.is_closed() && calls.count() == 0 {
+                return Err(TargetError::closed());
+            }
+            // The end of the last call after close wakes nobody here, so do not sleep through it.
+            let slice = Duration::from_millis(50);
+            let left = match until {
+                None => slice,
+                Some(until) => match until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+                    Some(left) => left.min(slice),
+                    None => return Err(TargetError::pending("waiting for a completion")),
+                },
+            };
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(|e| e.into_inner()).0;
+        }
+    }
+}
+
+pub(crate) type Outcome = Result<RawEnvelope, TargetError>;
+/// Runs once, on the thread that made the call.
+type Callback = Box<dyn FnOnce(&Outcome) + Send>;
+
+/// What happens with the result of an asynchronous call besides being kept for its handle.
+pub(crate) enum After {
+    /// Nothing: whoever has the handle waits.
+    Nothing,
+    /// It waits for `next_completion`.
+    Completion,
+    /// The host is called.
+    Call(Callback),
+}
+
+pub(crate) fn then<T: 'static>(
+    convert: fn(&RawEnvelope) -> Result<T, TargetError>,
+    callback: impl FnOnce(T) + Send + 'static,
+    err_callback: impl FnOnce(TargetError) + Send + 'static,
+) -> After {
+    After::Call(Box::new(move |outcome| match outcome.as_ref().map_err(Clone::clone).and_then(convert) {
+        Ok(result) => callback(result),
+        Err(error) => err_callback(error),
+    }))
+}
+
+/// One asynchronous call, kept by its handle and by the thread that makes it.
+pub(crate) struct AsyncCall {
+    id: u64,
+    control: Arc<CallControl>,
+    outcome: Mutex<Option<Arc<Outcome>>>,
+    done: Condvar,
+    shared: Weak<Shared>,
+}
+
+impl AsyncCall {
+    pub(crate) fn new(id: u64, control: Arc<CallControl>, shared: Weak<Shared>) -> Arc<Self> {
+        Arc::new(AsyncCall { id, control, outcome: Mutex::new(None), done: Condvar::new(), shared })
+    }
+
+    pub(crate) fn control(&self) -> &Arc<CallControl> {
+        &self.control
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn outcome(&self) -> Option<Arc<Outcome>> {
+        lock(&self.outcome).clone()
+    }
+
+    pub(crate) fn finish(self: &Arc<Self>, outcome: Outcome, after: After, shared: &Shared) {
+        let outcome = Arc::new(outcome);
+        *lock(&self.outcome) = Some(Arc::clone(&outcome));
+        self.done.notify_all();
+        match after {
+            After::Nothing => {}
+            After::Completion => shared.completions().push(self, shared.stats()),
+            After::Call(callback) => {
+                if catch_unwind(AssertUnwindSafe(|| callback(&outcome))).is_err() {
+                    crate::log::error(format_args!("a callback of call {} panicked", self.id));
+                }
+            }
+        }
+    }
+
+    /// Ends the call unless it has finished. Nothing is sent afterwards.
+    pub(crate) fn cancel(&self) {
+        if self.outcome().is_none() {
+            self.control.end_call(End::Cancelled);
+            if let Some(shared) = self.shared.upgrade() {
+                shared.poke();
+            }
+        }
+    }
+
+    /// Waits for the outcome; `None` as long as it takes.
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> Result<Arc<Outcome>, TargetError> {
+        if let Some(outcome) = self.outcome() {
+            self.taken();
+            return Ok(outcome);
+        }
+        if process::on_library_thread() {
+            return Err(TargetError::would_deadlock("request_wait"));
+        }
+        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut state = lock(&self.outcome);
+        loop {
+            if let Some(outcome) = &*state {
+                let outcome = Arc::clone(outcome);
+                drop(state);
+                self.taken();
+                return Ok(outcome);
+            }
+            state = match until {
+                None => self.done.wait(state).unwrap_or_else(|e| e.into_inner()),
+                Some(until) => {
+                    let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
+                        return Err(TargetError::pending("waiting for the call"));
+                    };
+                    self.done.wait_timeout(state, left).unwrap_or_else(|e| e.into_inner()).0
+                }
+            };
+        }
+    }
+
+    fn taken(&self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.completions().forget(self.id);
+        }
+    }
+}
+
+/// A call of [`crate::TargetClient::get_offers_async`] or [`crate::TargetClient::send_notifications_async`] in progress.
+/// Dropping it neither cancels nor waits.
+#[doc(alias = "target_request")]
+pub struct PendingOffers(pub(crate) Arc<AsyncCall>);
+
+/// A call of [`crate::TargetClient::get_attributes_async`] in progress. Dropping it neither cancels nor waits.
+#[doc(alias = "target_request")]
+pub struct PendingAttributes(pub(crate) Arc<AsyncCall>);
+
+macro_rules! pending_call {
+    ($name:ident, $result:ty, $convert:path) => {
+        impl $name {
+            /// Number of the call, unique in its client.
+            #[doc(alias = "target_request_id")]
+            pub fn id(&self) -> u64 {
+                self.0.id
+            }
+
+            /// Ends the call with [`TargetError::Cancelled`] unless it has finished; nothing is sent afterwards.
+            #[doc(alias = "target_request_cancel")]
+            pub fn cancel(&self) {
+                self.0.cancel();
+            }
+
+            /// Waits for the result; `None` as long as it takes. Each wait after the end has a fresh copy.
+            ///
+            /// # Errors
+            /// The call's own error; [`TargetError::Pending`] when the wait ended first,
+            /// [`TargetError::WouldDeadlock`] on a thread of the library.
+            #[doc(alias = "target_request_wait")]
+            pub fn wait(&self, timeout: Option<Duration>) -> Result<$result, TargetError> {
+                match self.0.wait(timeout)?.as_ref() {
+                    Ok(envelope) => $convert(envelope),
+                    Err(error) => Err(error.clone()),
+                }
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($name)).field("id", &self.0.id).finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+pending_call!(PendingOffers, Offers, RawEnvelope::to_offers);
+pending_call!(PendingAttributes, Attributes, RawEnvelope::to_attributes);

@@ -1,0 +1,69 @@
+//! Moving one request to the edge and its answer back: what a transport is, independent of HTTP's details.
+//!
+//! [`http`] is the real one; tests script their own. [`retry`] decides about repeating, [`control`] ends
+//! work at its deadline or when somebody else says so. Nothing here knows what a notification is.
+
+pub(crate) mod control;
+pub(crate) mod http;
+pub(crate) mod proxy;
+pub(crate) mod resolver;
+pub(crate) mod retry;
+pub(crate) mod tcp;
+pub(crate) mod tls;
+
+use std::sync::Arc;
+
+use crate::error::Phase;
+use control::CallControl;
+
+/// One POST of JSON.
+pub(crate) struct HttpRequest<'a> {
+    pub url: &'a str,
+    /// The same for every attempt of one part of a call.
+    pub request_id: &'a str,
+    pub body: &'a str,
+}
+
+/// An answer of any status.
+#[derive(Debug, Default)]
+pub(crate) struct HttpResponse {
+    pub status: u16,
+    /// The reason phrase is not kept by HTTP/2 and later, so it is no source of messages.
+    pub retry_after: Option<String>,
+    pub body: Vec<u8>,
+}
+
+/// What kind of failure an attempt ended in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FailureKind {
+    /// The call's deadline passed.
+    Deadline,
+    /// Cancelled or closed: [`CallControl::end`] tells which.
+    Ended,
+    /// DNS, connect, TLS, proxy or a connection that broke.
+    Network,
+    /// Bytes came that are no HTTP answer, or too many of them.
+    InvalidResponse,
+}
+
+/// Why an attempt brought no answer.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub kind: FailureKind,
+    pub phase: Phase,
+    pub message: String,
+    /// Whether any byte of the request itself was handed to the network.
+    pub sent: bool,
+    /// Whether any byte of an answer came.
+    pub answered: bool,
+    /// Whether the connection had served a request before.
+    pub reused: bool,
+    /// False where the same attempt cannot succeed, such as an untrusted certificate.
+    pub temporary: bool,
+}
+
+/// Carries a request to a server.
+pub(crate) trait Transport: Send + Sync {
+    /// Blocks until the answer is read, the control ends the call, or the attempt fails.
+    fn post(&self, request: &HttpRequest<'_>, control: &Arc<CallControl>) -> Result<HttpResponse, Failure>;
+}

@@ -1,0 +1,219 @@
+//! Name look-ups that are remembered for a short time.
+//!
+//! ureq asks for addresses before every request, pooled connection or not, and its own resolver starts a
+//! thread for each. Here an answer serves for [`MAX_AGE`], one thread at a time looks up a host whoever
+//! waits for it, and a failed connect makes the next call look again. The system's look-up cannot be
+//! interrupted, so its thread may outlive its callers; it owns all it touches.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::NextTimeout;
+
+use super::control::{CallControl, current};
+use crate::error::Phase;
+use crate::sync::lock;
+
+/// How long an answer serves: below the time to live of the edge's records, above the gap between calls.
+const MAX_AGE: Duration = Duration::from_secs(30);
+
+type Answer = Result<Arc<[IpAddr]>, Arc<str>>;
+
+/// A look-up in progress and those who wait for it.
+struct Lookup {
+    answer: Mutex<Option<Answer>>,
+    waiting: Mutex<Vec<Arc<CallControl>>>,
+}
+
+#[derive(Default)]
+struct Cache {
+    known: HashMap<String, (Instant, Arc<[IpAddr]>)>,
+    running: HashMap<String, Arc<Lookup>>,
+}
+
+/// How names become addresses: the system's way, or a test's.
+type LookUp = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
+
+/// The resolver of one client. Cheap to clone; clones share what is known.
+#[derive(Clone)]
+pub(crate) struct CachingResolver {
+    cache: Arc<Mutex<Cache>>,
+    look_up: Arc<LookUp>,
+    proxy_host: Option<Arc<str>>,
+}
+
+impl std::fmt::Debug for CachingResolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CachingResolver")
+    }
+}
+
+impl CachingResolver {
+    pub(crate) fn new() -> Self {
+        Self::with_look_up(|host| Ok((host, 0).to_socket_addrs()?.map(|address| address.ip()).collect()))
+    }
+
+    pub(crate) fn with_look_up(look_up: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static) -> Self {
+        CachingResolver { cache: Arc::default(), look_up: Arc::new(look_up), proxy_host: None }
+    }
+
+    /// The same cache for an agent that goes through a proxy: a failed look-up of that host is the proxy's fault.
+    pub(crate) fn for_proxy(&self, host: &str) -> Self {
+        CachingResolver { proxy_host: Some(host.into()), ..self.clone() }
+    }
+
+    /// The next call asks again: none of the addresses could be reached.
+    pub(crate) fn forget(&self, host: &str) {
+        lock(&self.cache).known.remove(host);
+    }
+
+    fn addresses(&self, host: &str, control: &Arc<CallControl>) -> Result<Arc<[IpAddr]>, ureq::Error> {
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+        if let Ok(address) = bare.parse::<IpAddr>() {
+            return Ok(Arc::new([address]));
+        }
+        let lookup = {
+            let mut cache = lock(&self.cache);
+            if let Some((at, addresses)) = cache.known.get(host)
+                && at.elapsed() < MAX_AGE
+            {
+                return Ok(Arc::clone(addresses));
+            }
+            match cache.running.get(host) {
+                Some(lookup) => Arc::clone(lookup),
+                None => {
+                    let lookup = Arc::new(Lookup { answer: Mutex::new(None), waiting: Mutex::new(Vec::new()) });
+                    self.start(host, &lookup)?;
+                    cache.running.insert(host.to_owned(), Arc::clone(&lookup));
+                    lookup
+                }
+            }
+        };
+        lock(&lookup.waiting).push(Arc::clone(control));
+        if !control.wait_until(None, || lock(&lookup.answer).is_some()) {
+            lock(&lookup.waiting).retain(|waiting| !Arc::ptr_eq(waiting, control));
+            return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+        }
+        match lock(&lookup.answer).clone() {
+            Some(Ok(addresses)) => Ok(addresses),
+            Some(Err(reason)) => Err(io::Error::other(reason.to_string()).into()),
+            None => Err(ureq::Error::HostNotFound),
+        }
+    }
+
+    fn start(&self, host: &str, lookup: &Arc<Lookup>) -> io::Result<()> {
+        let cache = Arc::downgrade(&self.cache);
+        let (look_up, lookup, host) = (Arc::clone(&self.look_up), Arc::clone(lookup), host.to_owned());
+        std::thread::Builder::new().name("target-resolve".into()).spawn(move || {
+            let answer: Answer = match look_up(&host) {
+                Ok(addresses) if addresses.is_empty() => Err("the name has no address".into()),
+                Ok(addresses) => Ok(addresses.into()),
+                Err(error) => Err(error.to_string().into()),
+            };
+            if let Some(cache) = cache.upgrade() {
+                let mut cache = lock(&cache);
+                cache.running.remove(&host);
+                if let Ok(addresses) = &answer {
+                    let now = Instant::now();
+                    cache.known.retain(|_, (at, _)| now.duration_since(*at) < MAX_AGE);
+                    cache.known.insert(host, (now, Arc::clone(addresses)));
+                }
+            }
+            *lock(&lookup.answer) = Some(answer);
+            for control in lock(&lookup.waiting).drain(..) {
+                control.notify();
+            }
+        })?;
+        Ok(())
+    }
+}
+
+impl Resolver for CachingResolver {
+    fn resolve(&self, uri: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let control = current().ok_or(ureq::Error::HostNotFound)?;
+        let host = uri.host().ok_or(ureq::Error::HostNotFound)?;
+        control.set_phase(if self.proxy_host.as_deref() == Some(host) { Phase::Proxy } else { Phase::Resolve });
+        let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+        let addresses = self.addresses(host, &control)?;
+        let mut resolved = self.empty();
+        // The list that ureq passes on holds 16.
+        for address in addresses.iter().take(16) {
+            resolved.push(SocketAddr::new(*address, port));
+        }
+        Ok(resolved)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+
+    fn control() -> Arc<CallControl> {
+        Arc::new(CallControl::new(Duration::from_secs(30)))
+    }
+
+    #[test]
+    fn an_answer_serves_later_calls_until_it_is_forgotten() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&asked);
+        let resolver = CachingResolver::with_look_up(move |_| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            Ok(vec![IpAddr::from([127, 0, 0, 1])])
+        });
+        for _ in 0..3 {
+            assert_eq!(&*resolver.addresses("edge.test", &control()).unwrap(), [IpAddr::from([127, 0, 0, 1])]);
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        resolver.forget("edge.test");
+        resolver.addresses("edge.test", &control()).unwrap();
+        assert_eq!(asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn callers_share_a_look_up_and_leave_it_at_their_deadline() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&asked);
+        let (release, held) = mpsc::channel::<()>();
+        let held = Mutex::new(held);
+        let resolver = CachingResolver::with_look_up(move |_| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            let _ = lock(&held).recv();
+            Ok(vec![IpAddr::from([10, 0, 0, 1])])
+        });
+        let hurried = Arc::new(CallControl::new(Duration::from_millis(20)));
+        assert!(resolver.addresses("slow.test", &hurried).is_err());
+        let patient = {
+            let resolver = resolver.clone();
+            std::thread::spawn(move || resolver.addresses("slow.test", &control()).map(|a| a.len()))
+        };
+        while lock(&resolver.cache).running.get("slow.test").map(|l| lock(&l.waiting).len()) != Some(1) {
+            std::thread::yield_now();
+        }
+        release.send(()).unwrap();
+        assert_eq!(patient.join().unwrap().unwrap(), 1);
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn failures_are_not_remembered_and_say_why() {
+        let resolver = CachingResolver::with_look_up(|_| Err(io::Error::other("no such host")));
+        let error = resolver.addresses("nowhere.test", &control()).unwrap_err();
+        assert!(error.to_string().contains("no such host"), "{error}");
+        assert!(lock(&resolver.cache).running.is_empty());
+    }
+
+    #[test]
+    fn addresses_need_no_look_up() {
+        let resolver = CachingResolver::with_look_up(|_| panic!("asked"));
+        assert_eq!(resolver.addresses("[::1]", &control()).unwrap()[0], "::1".parse::<IpAddr>().unwrap());
+        assert_eq!(resolver.addresses("127.0.0.1", &control()).unwrap().len(), 1);
+    }
+}

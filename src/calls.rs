@@ -32,7 +32,8 @@ impl Drop for InFlight {
         let (mutex, empty) = &*self.state;
         let mut state = lock(mutex);
         state.active.remove(&self.id);
-        if state.active.is_empty() {
+        // Only a close waits, and a notification costs a system call.
+        if state.closed && state.active.is_empty() {
             empty.notify_all();
         }
     }

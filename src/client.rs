@@ -8,11 +8,10 @@ use crate::builder::ClientBuilder;
 use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::config::{ClientConfig, DecisioningMethod, not_in_this_version};
-use crate::cookies::{TargetCookie, cluster_of_edge_host};
-use crate::delivery::normalize::{Normalized, normalize};
+use crate::cookies::TargetCookie;
+use crate::delivery::normalize::{Normalized, Part, normalize};
 use crate::delivery::telemetry::TelemetryQueue;
-use crate::envelope::{Acknowledgement, Answer, Attributes, Gathered, Meta, Offers, RawEnvelope};
-use crate::envelope::{acknowledge, attributes, merge};
+use crate::envelope::{Acknowledgement, Answer, Attributes, Digest, Meta, Offers, RawEnvelope, acknowledge, merge};
 use crate::error::{DeliveryCounts, NotificationOutcome, PartialResult, TargetError};
 use crate::events::{EventCallback, Events};
 use crate::executor::{Executor, Job};
@@ -439,12 +438,12 @@ impl Shared {
                 format!("{scheme}://mboxedge{cluster}.tt.omtrdc.net/rest/v1/delivery?{}", normalized.query)
             });
 
-        let mut answers = Vec::with_capacity(normalized.parts.len());
-        let mut acknowledgement = Acknowledgement::default();
         let parts = std::mem::take(&mut normalized.parts);
         let single = parts.len() == 1;
-        let mut request = normalized.whole_request.take();
         let has_notifications = parts.iter().any(|part| !part.notification_ids.is_empty());
+        let mut request = normalized.whole_request.take();
+        let mut acknowledgement = Acknowledgement::default();
+        let mut received: Vec<(Answer, Digest)> = Vec::with_capacity(parts.len());
         let mut parts = parts.into_iter();
         while let Some(part) = parts.next() {
             let shipment = Shipment {
@@ -454,38 +453,16 @@ impl Shared {
                 body: &part.body,
                 repeatable: part.repeatable || retry_clicks,
             };
-            let delivered =
-                deliver(&*self.transport, &shipment, &self.config.retry, control, &self.stats).and_then(|answer| {
-                    let unreadable = |mut error: TargetError| {
-                        let details = error.details_mut();
-                        details.http_status = Some(answer.status);
-                        details.request_id = Some(part.request_id.clone());
-                        details.attempts = 1;
-                        details.elapsed_ms = control.elapsed().as_millis() as u64;
-                        Undelivered { error, fate: Fate::Unknown }
-                    };
-                    let answer = Answer::new(answer.body).map_err(unreadable)?;
-                    {
-                        let document = answer.document().map_err(unreadable)?;
-                        let response = document.root();
-                        let now = self.clock.now_ms();
-                        let duration = control.elapsed().as_secs_f64() * 1000.0;
-                        if answers.is_empty() {
-                            self.telemetry.record(&part.request_id, response, now, duration, normalized.features);
-                        }
-                        acknowledge(response, &part.notification_ids, &mut acknowledgement);
-                    }
-                    Ok(answer)
-                });
-            match delivered {
+            let is_first = received.is_empty();
+            match self.send_part(&shipment, control, operation, is_first, &part, &normalized, &mut acknowledgement) {
                 Ok(answer) => {
+                    received.push(answer);
                     if single {
                         request = Some(part.body);
                     }
-                    answers.push(answer);
                 }
                 Err(Undelivered { error, fate }) => {
-                    if answers.is_empty() {
+                    if is_first {
                         self.telemetry.put_back(std::mem::take(&mut normalized.telemetry));
                     }
                     if !has_notifications {
@@ -496,23 +473,71 @@ impl Shared {
                 }
             }
         }
-        self.stats.notifications(&NotificationOutcome {
-            acknowledged: acknowledgement.acknowledged.clone(),
-            not_sent: acknowledgement.unacknowledged.clone(),
-            ..Default::default()
-        });
-        let answer = if answers.len() == 1 { answers.pop() } else { None };
-        let answer = match answer {
-            Some(answer) => answer,
-            None => merge(answers)?,
+        if has_notifications {
+            self.stats.processed(&acknowledgement);
+        }
+        let (answer, digest) = match received.pop() {
+            Some(only) if received.is_empty() => only,
+            last => {
+                let answer = merge(received.into_iter().chain(last).map(|(answer, _)| answer))?;
+                let digest = Digest::of(answer.document()?.root(), operation == Operation::GetAttributes);
+                (answer, digest)
+            }
         };
-        self.envelope(
-            operation,
-            normalized,
-            answer,
-            request.unwrap_or_default(),
-            has_notifications.then_some(acknowledgement),
-        )
+        let hint = normalized.cluster.or(digest.cluster);
+        Ok(RawEnvelope {
+            response: answer.into_text(),
+            target_cookie: TargetCookie::of_visitor(
+                &normalized.session_id,
+                digest.tnt_id.as_deref(),
+                self.clock.now_ms(),
+            ),
+            location_hint_cookie: hint.as_deref().map(TargetCookie::of_location_hint),
+            gathered: digest.gathered,
+            meta: Meta {
+                decisioning_method: DecisioningMethod::ServerSide.as_str(),
+                notifications: has_notifications.then_some(acknowledgement),
+                ..Default::default()
+            },
+            request: request.unwrap_or_default(),
+            visitor_state: normalized.visitor_state,
+            attributes: digest.attributes,
+        })
+    }
+
+    /// Delivers one part and reads its answer.
+    #[allow(clippy::too_many_arguments, reason = "one part of `execute`, cut out so that each can be read")]
+    fn send_part(
+        &self,
+        shipment: &Shipment<'_>,
+        control: &Arc<CallControl>,
+        operation: Operation,
+        is_first: bool,
+        part: &Part,
+        normalized: &Normalized,
+        acknowledgement: &mut Acknowledgement,
+    ) -> Result<(Answer, Digest), Undelivered> {
+        let answer = deliver(&*self.transport, shipment, &self.config.retry, control, &self.stats)?;
+        let (status, attempts) = (answer.status, answer.attempts);
+        let unreadable = |mut error: TargetError| {
+            let details = error.details_mut();
+            details.http_status = Some(status);
+            details.request_id = Some(part.request_id.clone());
+            details.attempts = attempts;
+            details.elapsed_ms = control.elapsed().as_millis() as u64;
+            Undelivered { error, fate: Fate::Unknown }
+        };
+        let answer = Answer::new(answer.body).map_err(unreadable)?;
+        let document = answer.document().map_err(unreadable)?;
+        let response = document.root();
+        if is_first {
+            let duration = control.elapsed().as_secs_f64() * 1000.0;
+            self.telemetry.record(&part.request_id, response, self.clock.now_ms(), duration, normalized.features);
+        }
+        acknowledge(response, &part.notification_ids, acknowledgement);
+        let digest = Digest::of(response, operation == Operation::GetAttributes);
+        drop(document);
+        Ok((answer, digest))
     }
 
     fn report_failure(&self, error: TargetError, outcome: NotificationOutcome, operation: Operation) -> TargetError {
@@ -527,44 +552,6 @@ impl Shared {
             });
         }
         error
-    }
-
-    fn envelope(
-        &self,
-        operation: Operation,
-        normalized: Normalized,
-        answer: Answer,
-        request: String,
-        notifications: Option<Acknowledgement>,
-    ) -> Result<RawEnvelope, TargetError> {
-        let document = answer.document()?;
-        let response = document.root();
-        let text_of =
-            |value: Option<crate::json::Value<'_>>| value.and_then(|value| value.as_str().map(|t| t.into_owned()));
-        let tnt_id = text_of(response.get("id").and_then(|id| id.get("tntId")));
-        let edge_host = text_of(response.get("edgeHost"));
-        let hint = normalized
-            .cluster
-            .as_deref()
-            .or_else(|| edge_host.as_deref().and_then(cluster_of_edge_host))
-            .map(TargetCookie::of_location_hint);
-        let gathered = Gathered::from(response);
-        let attributes = (operation == Operation::GetAttributes).then(|| attributes(response));
-        drop(document);
-        Ok(RawEnvelope {
-            response: answer.into_text(),
-            target_cookie: TargetCookie::of_visitor(&normalized.session_id, tnt_id.as_deref(), self.clock.now_ms()),
-            location_hint_cookie: hint,
-            gathered,
-            meta: Meta {
-                decisioning_method: DecisioningMethod::ServerSide.as_str(),
-                notifications,
-                ..Default::default()
-            },
-            request,
-            visitor_state: normalized.visitor_state,
-            attributes,
-        })
     }
 
     /// A waiting asynchronous call may have been ended.
@@ -596,7 +583,7 @@ fn outcome_of_failure(
     fate: Fate,
     ids: Vec<String>,
     acknowledgement: Acknowledgement,
-    rest: impl Iterator<Item = crate::delivery::normalize::Part>,
+    rest: impl Iterator<Item = Part>,
 ) -> NotificationOutcome {
     let mut outcome = NotificationOutcome { acknowledged: acknowledgement.acknowledged, ..Default::default() };
     outcome.not_sent = acknowledgement.unacknowledged;

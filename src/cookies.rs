@@ -1,10 +1,12 @@
 //! The `mbox` cookie (session and device id) and the location hint: reading what a browser sent, writing
 //! what it should keep. Reading never fails; what cannot be read counts as absent.
 
+use std::borrow::Cow;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::config::is_location_hint;
-use crate::json::ObjectWriter;
+use crate::json::{ObjectWriter, write_integer};
 
 /// Name of the cookie with session and device id.
 pub const TARGET_COOKIE_NAME: &str = "mbox";
@@ -26,13 +28,16 @@ const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'(')
     .remove(b')');
 
-/// As `encodeURIComponent` does it.
-pub(crate) fn encode_component(text: &str) -> impl std::fmt::Display + '_ {
-    utf8_percent_encode(text, COMPONENT)
+/// Appends the text as `encodeURIComponent` encodes it.
+pub(crate) fn push_encoded(out: &mut String, text: &str) {
+    out.extend(utf8_percent_encode(text, COMPONENT));
 }
 
 /// As `decodeURIComponent` does it; None where that throws.
-pub(crate) fn decode_component(text: &str) -> Option<String> {
+pub(crate) fn decode_component(text: &str) -> Option<Cow<'_, str>> {
+    if !text.as_bytes().contains(&b'%') {
+        return Some(Cow::Borrowed(text));
+    }
     let mut rest = text.as_bytes();
     while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
         let digits = rest.get(at + 1..at + 3)?;
@@ -41,7 +46,7 @@ pub(crate) fn decode_component(text: &str) -> Option<String> {
         }
         rest = rest.get(at + 3..)?;
     }
-    percent_decode_str(text).decode_utf8().ok().map(|decoded| decoded.into_owned())
+    percent_decode_str(text).decode_utf8().ok()
 }
 
 /// A cookie for the response to the browser.
@@ -86,11 +91,15 @@ impl TargetCookie {
     }
 }
 
-fn push_part(value: &mut String, name: &str, content: &str, expires: i64) {
-    use std::fmt::Write;
-    let separator = if value.is_empty() { "" } else { "|" };
-    // Writing to a String cannot fail.
-    let _ = write!(value, "{separator}{}#{}#{expires}", encode_component(name), encode_component(content));
+fn push_part(value: &mut String, name: &'static str, content: &str, expires: i64) {
+    if !value.is_empty() {
+        value.push('|');
+    }
+    value.push_str(name);
+    value.push('#');
+    push_encoded(value, content);
+    value.push('#');
+    write_integer(value, expires);
 }
 
 fn ceil_seconds(ms: i64) -> i64 {
@@ -120,9 +129,9 @@ impl VisitorCookie {
             let (Some(name), Some(value)) = (decode_component(name), decode_component(value)) else {
                 continue;
             };
-            match name.as_str() {
-                "session" => found.session_id = Some(value).filter(|id| is_session_id(id)),
-                "PC" => found.device_id = Some(value).filter(|id| !id.is_empty()),
+            match &*name {
+                "session" => found.session_id = Some(value).filter(|id| is_session_id(id)).map(Cow::into_owned),
+                "PC" => found.device_id = Some(value).filter(|id| !id.is_empty()).map(Cow::into_owned),
                 _ => {}
             }
         }
@@ -132,6 +141,10 @@ impl VisitorCookie {
 
 /// What JavaScript's `Number` makes of a text; None for NaN.
 fn js_number(text: &str) -> Option<f64> {
+    // What is in every cookie that was not tampered with.
+    if (1..16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) {
+        return text.parse::<u64>().ok().map(|number| number as f64);
+    }
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{FEFF}');
     let radix = |digits: &str, radix: u32| {
         let mut value = 0.0;

@@ -1,6 +1,6 @@
 //! From the edge's answers to what a call returns. The answer's members pass as text, untouched.
 
-use crate::cookies::TargetCookie;
+use crate::cookies::{TargetCookie, cluster_of_edge_host};
 use crate::delivery::model::{DeliveryRequest, DeliveryResponse};
 use crate::error::TargetError;
 use crate::json::{Document, Kind, ObjectWriter, Strictness, Value, write_str};
@@ -247,7 +247,7 @@ pub(crate) struct Gathered {
 }
 
 impl Gathered {
-    pub(crate) fn from(response: Value<'_>) -> Self {
+    fn from(response: Value<'_>) -> Self {
         let mut gathered = Gathered::default();
         let (execute, prefetch) = (response.get("execute"), response.get("prefetch"));
         let places = [
@@ -283,8 +283,30 @@ impl Gathered {
     }
 }
 
+/// What a result needs of an answer, read in one go.
+#[derive(Debug)]
+pub(crate) struct Digest {
+    pub tnt_id: Option<String>,
+    pub cluster: Option<String>,
+    pub gathered: Gathered,
+    pub attributes: Option<String>,
+}
+
+impl Digest {
+    pub(crate) fn of(response: Value<'_>, with_attributes: bool) -> Self {
+        let edge_host = response.get("edgeHost").and_then(Value::as_str);
+        let tnt_id = response.get("id").and_then(|id| id.get("tntId")).and_then(Value::as_str);
+        Digest {
+            tnt_id: tnt_id.map(|id| id.into_owned()),
+            cluster: edge_host.as_deref().and_then(cluster_of_edge_host).map(str::to_owned),
+            gathered: Gathered::from(response),
+            attributes: with_attributes.then(|| attributes(response)),
+        }
+    }
+}
+
 /// The JSON offers of each mbox, merged in order: `{"<mbox>":{"<key>":value}}`.
-pub(crate) fn attributes(response: Value<'_>) -> String {
+fn attributes(response: Value<'_>) -> String {
     let mut mboxes: Vec<(String, Vec<(String, String)>)> = Vec::new();
     let lists = ["execute", "prefetch"].map(|part| response.get(part).and_then(|part| part.get("mboxes")));
     for mbox in lists.into_iter().flatten().flat_map(Value::elements) {
@@ -324,11 +346,11 @@ pub(crate) fn attributes(response: Value<'_>) -> String {
 
 /// The answers of several parts as one: the first that has a member decides about it, the lists of processed
 /// notifications are joined.
-pub(crate) fn merge(answers: Vec<Answer>) -> Result<Answer, TargetError> {
+pub(crate) fn merge(answers: impl IntoIterator<Item = Answer>) -> Result<Answer, TargetError> {
     let mut text = String::from("{");
     let mut keys: Vec<String> = Vec::new();
     let mut processed: Option<Vec<String>> = None;
-    for answer in &answers {
+    for answer in answers {
         let document = answer.document()?;
         for (key, value) in document.root().members() {
             if key == "notifications" && value.kind() == Kind::Array {

@@ -331,7 +331,7 @@ fn optional_string(object: &mut ObjectWriter<'_>, key: &'static str, value: Opti
     }
 }
 
-fn optional_number(object: &mut ObjectWriter<'_>, key: &'static str, value: Option<impl fmt::Display>) {
+fn optional_number(object: &mut ObjectWriter<'_>, key: &'static str, value: Option<impl itoa::Integer>) {
     match value {
         Some(number) => object.number(key, number),
         None => object.raw(key, "null"),

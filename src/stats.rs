@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use crate::envelope::Acknowledgement;
 use crate::error::{NotificationOutcome, Phase};
 use crate::json::ObjectWriter;
 use crate::options::Operation;
@@ -72,7 +73,7 @@ impl ClientStats {
         object.number("retries", self.retries);
         let mut errors = ObjectWriter::begin(object.key("errors"));
         for (phase, count) in &self.errors {
-            errors.number(phase.as_str(), count);
+            errors.number(phase.as_str(), *count);
         }
         errors.end();
         let mut connections = ObjectWriter::begin(object.key("connections"));
@@ -127,12 +128,20 @@ impl Stats {
         bump(&mut lock(&self.0).errors, at, 1);
     }
 
+    /// Of a call that failed.
     pub(crate) fn notifications(&self, outcome: &NotificationOutcome) {
         let mut counters = lock(&self.0);
         let lists = [&outcome.acknowledged, &outcome.not_sent, &outcome.rejected, &outcome.unknown];
         for (at, list) in lists.into_iter().enumerate() {
             bump(&mut counters.notifications, at, list.len() as u64);
         }
+    }
+
+    /// Of a call that succeeded.
+    pub(crate) fn processed(&self, acknowledgement: &Acknowledgement) {
+        let mut counters = lock(&self.0);
+        bump(&mut counters.notifications, 0, acknowledgement.acknowledged.len() as u64);
+        bump(&mut counters.notifications, 1, acknowledgement.unacknowledged.len() as u64);
     }
 
     pub(crate) fn completion_lost(&self) {

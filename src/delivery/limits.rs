@@ -74,9 +74,9 @@ pub(crate) struct Details {
 }
 
 /// Checks one member that mboxes, views, page loads and notifications share.
-pub(crate) fn detail(path: &str, key: &str, value: Value<'_>, details: &mut Details) -> Result<(), TargetError> {
+pub(crate) fn detail(path: &dyn Display, key: &str, value: Value<'_>, details: &mut Details) -> Result<(), TargetError> {
     match key {
-        "parameters" | "profileParameters" if !value.is_null() => parameters(&format!("{path}.{key}"), value),
+        "parameters" | "profileParameters" if !value.is_null() => parameters(&format_args!("{path}.{key}"), value),
         "order" if !value.is_null() => {
             object(format_args!("{path}.order"), value)?;
             details.has_order = true;
@@ -87,7 +87,7 @@ pub(crate) fn detail(path: &str, key: &str, value: Value<'_>, details: &mut Deta
     }
 }
 
-fn parameters(path: &str, value: Value<'_>) -> Result<(), TargetError> {
+fn parameters(path: &dyn Display, value: Value<'_>) -> Result<(), TargetError> {
     let mut count = 0;
     for (name, value) in object(path, value)?.members() {
         count += 1;
@@ -107,7 +107,7 @@ fn parameters(path: &str, value: Value<'_>) -> Result<(), TargetError> {
     Ok(())
 }
 
-fn mbox_name(path: &str, name: Option<Value<'_>>) -> Result<(), TargetError> {
+fn mbox_name(path: &dyn Display, name: Option<Value<'_>>) -> Result<(), TargetError> {
     let path = format_args!("{path}.name");
     match name.filter(|name| !name.is_null()) {
         None => Err(refuse(path, "must not be missing")),
@@ -120,13 +120,13 @@ fn mbox_name(path: &str, name: Option<Value<'_>>) -> Result<(), TargetError> {
 }
 
 /// Checks a list of mboxes.
-pub(crate) fn mboxes(path: &str, list: Value<'_>, details: &mut Details) -> Result<usize, TargetError> {
+pub(crate) fn mboxes(path: &dyn Display, list: Value<'_>, details: &mut Details) -> Result<usize, TargetError> {
     let count = array(path, list)?.elements().count();
     if count > MAX_MBOXES {
         return Err(refuse(path, &format!("must have at most 50 mboxes, not {count}")));
     }
     for (at, mbox) in list.elements().enumerate() {
-        let path = format!("{path}[{at}]");
+        let path = format_args!("{path}[{at}]");
         object(&path, mbox)?;
         mbox_name(&path, mbox.get("name"))?;
         for (key, value) in mbox.members() {
@@ -141,9 +141,9 @@ pub(crate) fn mboxes(path: &str, list: Value<'_>, details: &mut Details) -> Resu
 }
 
 /// Checks a list of views.
-pub(crate) fn views(path: &str, list: Value<'_>, details: &mut Details) -> Result<usize, TargetError> {
+pub(crate) fn views(path: &dyn Display, list: Value<'_>, details: &mut Details) -> Result<usize, TargetError> {
     for (at, view) in array(path, list)?.elements().enumerate() {
-        let path = format!("{path}[{at}]");
+        let path = format_args!("{path}[{at}]");
         for (key, value) in object(&path, view)?.members() {
             if matches!(&*key, "name" | "key") && !value.is_null() {
                 text(format_args!("{path}.{key}"), value)?;
@@ -155,7 +155,7 @@ pub(crate) fn views(path: &str, list: Value<'_>, details: &mut Details) -> Resul
 }
 
 /// Checks a page load.
-pub(crate) fn page_load(path: &str, value: Value<'_>, details: &mut Details) -> Result<(), TargetError> {
+pub(crate) fn page_load(path: &dyn Display, value: Value<'_>, details: &mut Details) -> Result<(), TargetError> {
     for (key, value) in object(path, value)?.members() {
         detail(path, &key, value, details)?;
     }
@@ -173,7 +173,7 @@ pub(crate) struct CheckedNotification<'d> {
 }
 
 /// Checks one notification.
-pub(crate) fn notification<'d>(path: &str, value: Value<'d>) -> Result<CheckedNotification<'d>, TargetError> {
+pub(crate) fn notification<'d>(path: &dyn Display, value: Value<'d>) -> Result<CheckedNotification<'d>, TargetError> {
     object(path, value)?;
     let (mut id, mut is_display, mut has_timestamp) = (None, None, false);
     let mut has_impression_id = false;
@@ -206,7 +206,7 @@ pub(crate) fn notification<'d>(path: &str, value: Value<'d>) -> Result<CheckedNo
             }
             "mbox" => {
                 if let Some(name) = object(path_of, member)?.get("name").filter(|name| !name.is_null()) {
-                    mbox_name(&path_of.to_string(), Some(name))?;
+                    mbox_name(&path_of, Some(name))?;
                 }
             }
             "view" | "pageLoad" => {

@@ -4,16 +4,15 @@
 //! call is kept for another but telemetry.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use super::limits::{self, CheckedNotification, Details, MAX_CUSTOMER_IDS, MAX_NOTIFICATIONS};
 use super::telemetry::{Features, TelemetryQueue};
 use crate::clock::local_offset_minutes;
 use crate::config::ClientConfig;
-use crate::cookies::{VisitorCookie, cluster_of_device_id, encode_component};
+use crate::cookies::{VisitorCookie, cluster_of_device_id, push_encoded};
 use crate::error::TargetError;
 use crate::ids;
-use crate::json::{Kind, ObjectWriter, Value, write_str};
+use crate::json::{Kind, ObjectWriter, Value, write_integer, write_str};
 use crate::options::{Operation, ParsedOptions};
 use crate::visitor::{ExperienceCloudCookie, visitor_state};
 
@@ -112,16 +111,16 @@ impl Asked {
         for (key, value) in value.into_iter().flat_map(Value::members).filter(|(_, value)| !value.is_null()) {
             match &*key {
                 "pageLoad" => {
-                    limits::page_load(&format!("{path}.pageLoad"), value, &mut details)?;
+                    limits::page_load(&format_args!("{path}.pageLoad"), value, &mut details)?;
                     asked.page_load = true;
                 }
                 "mboxes" => {
-                    asked.mboxes = limits::mboxes(&format!("{path}.mboxes"), value, &mut details)?;
+                    asked.mboxes = limits::mboxes(&format_args!("{path}.mboxes"), value, &mut details)?;
                     let index =
                         |(at, mbox): (usize, Value<'_>)| mbox.get("index").and_then(Value::as_i64).unwrap_or(at as i64);
                     asked.highest_index = value.elements().enumerate().map(index).max();
                 }
-                "views" if with_views => asked.views = limits::views(&format!("{path}.views"), value, &mut details)?,
+                "views" if with_views => asked.views = limits::views(&format_args!("{path}.views"), value, &mut details)?,
                 _ => {}
             }
         }
@@ -180,7 +179,8 @@ pub(crate) fn normalize(
         .or(config.target_location_hint.as_deref())
         .map(str::to_owned);
     if let Some(environment) = request.environment_id.or(config.environment_id) {
-        let _ = write!(common, ",\"environmentId\":{environment}");
+        common.push_str(",\"environmentId\":");
+        write_integer(&mut common, environment);
     }
     write_property(&mut common, request.property, config)?;
     write_context(&mut common, request.context, now_ms)?;
@@ -213,7 +213,9 @@ pub(crate) fn normalize(
             write_without_nulls(&mut first_only, given);
         }
         None if !telemetry_entries.is_empty() => {
-            let _ = write!(first_only, ",\"telemetry\":{{\"entries\":[{}]}}", telemetry_entries.join(","));
+            first_only.push_str(",\"telemetry\":{\"entries\":[");
+            first_only.push_str(&telemetry_entries.join(","));
+            first_only.push_str("]}");
         }
         None => {}
     }
@@ -240,14 +242,13 @@ pub(crate) fn normalize(
     let whole_request =
         (parts.len() > 1).then(|| write_body(&request_id, impression_id.as_deref(), &common, &first_only, &texts));
     let mut query = String::with_capacity(96);
-    let _ = write!(
-        query,
-        "imsOrgId={}&sessionId={}",
-        encode_component(&config.organization_id),
-        encode_component(&session_id)
-    );
+    query.push_str("imsOrgId=");
+    push_encoded(&mut query, &config.organization_id);
+    query.push_str("&sessionId=");
+    push_encoded(&mut query, &session_id);
     if let Some(version) = &config.version {
-        let _ = write!(query, "&version={}", encode_component(version));
+        query.push_str("&version=");
+        push_encoded(&mut query, version);
     }
     Ok(Normalized {
         parts,
@@ -282,7 +283,7 @@ fn checked_notifications<'d>(
     if operation == Operation::SendNotifications && list.is_none_or(Value::is_empty) {
         return Err(TargetError::invalid_options(PATH, "Notifications array is required in request"));
     }
-    let check = |(at, value)| limits::notification(&format!("{PATH}[{at}]"), value);
+    let check = |(at, value)| limits::notification(&format_args!("{PATH}[{at}]"), value);
     list.into_iter().flat_map(Value::elements).enumerate().map(check).collect()
 }
 
@@ -606,7 +607,8 @@ fn write_mbox(out: &mut String, mbox: Value<'_>, position: usize) {
         write_without_nulls(out, mbox);
         return;
     }
-    let _ = write!(out, "{{\"index\":{position}");
+    out.push_str("{\"index\":");
+    write_integer(out, position);
     for (key, member) in mbox.members().filter(|(_, member)| !member.is_null()) {
         start_member(out, &key);
         if matches!(&*key, "parameters" | "profileParameters") {
@@ -623,7 +625,9 @@ fn write_added(out: &mut String, added: &[(&str, i64)], mut first: bool) {
         if !std::mem::take(&mut first) {
             out.push(',');
         }
-        let _ = write!(out, "{{\"index\":{index},\"name\":");
+        out.push_str("{\"index\":");
+        write_integer(out, *index);
+        out.push_str(",\"name\":");
         write_str(out, name);
         out.push('}');
     }
@@ -653,7 +657,9 @@ fn write_notification(notification: &CheckedNotification<'_>) -> String {
     if add {
         // It has an id and a type at least, so there is a member before this one.
         while out.pop() != Some('}') {}
-        let _ = write!(out, ",\"impressionId\":\"{}\"}}", ids::uuid());
+        out.push_str(",\"impressionId\":\"");
+        out.push_str(&ids::uuid());
+        out.push_str("\"}");
     }
     out
 }

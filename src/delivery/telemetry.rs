@@ -58,7 +58,7 @@ impl TelemetryQueue {
         object.number("timestamp", now_ms);
         let from_edge = text_of("edgeHost").is_some_and(|host| host.as_str().is_none_or(|host| !host.is_empty()));
         object.string("mode", if from_edge { "edge" } else { "local" });
-        object.number("execution", (duration * 100.0).round() / 100.0);
+        object.raw("execution", &((duration * 100.0).round() / 100.0).to_string());
         let mut list = ObjectWriter::begin(object.key("features"));
         list.string("decisioningMethod", "server-side");
         for (key, count) in [

@@ -19,24 +19,34 @@ use crate::options::Operation;
 use crate::pending::{After, AsyncCall};
 use crate::process;
 
-/// The outcome of a function: TARGET_OK or one of the TARGET_ERR_ constants. Values are never renumbered; new
-/// ones may come.
+/// The outcome of a function: TARGET_OK or one of the TARGET_ERR_ constants.
 pub type target_status = i32;
 
 /// How grave a log line is: one of the TARGET_LOG_ constants.
 pub type target_log_level = i32;
 
-/// Takes a result, an error or an event. `json` is NUL-terminated UTF-8 and lives for the callback alone.
-/// Runs on a thread of the library, may call the library, must not throw or longjmp.
+/// Takes a result, an error object or an event.
+///
+/// Runs on a thread of the library, never on the caller's. It may call the library; it must not throw or longjmp.
+///
+/// @param json       NUL-terminated UTF-8. Borrowed for the callback: copy what is needed later, do not free it.
+/// @param user_data  The pointer that was given with the callback.
 pub type target_callback = Option<unsafe extern "C" fn(json: *const c_char, user_data: *mut c_void)>;
 
-/// Takes a log line. `message` is NUL-terminated UTF-8 and lives for the callback alone. Runs on whichever
-/// thread logs, must not throw or longjmp. Lines that arise inside it are left out.
+/// Takes a log line.
+///
+/// Runs on whichever thread logs, a caller's own inside one of its calls included, and on several at the same
+/// time. It may call the library; lines that arise inside it are left out. It must not throw or longjmp.
+///
+/// @param level      One of the TARGET_LOG_ constants. Take a value that you do not know for TARGET_LOG_TRACE.
+/// @param message    NUL-terminated UTF-8, one line without a line break at its end. Borrowed for the callback.
+/// @param user_data  The pointer that was given with the callback.
 pub type target_log_callback =
     Option<unsafe extern "C" fn(level: target_log_level, message: *const c_char, user_data: *mut c_void)>;
 
 /// A client of Target for one client code and organization. Made by target_client_create, freed by
-/// target_client_free.
+/// target_client_free. One client serves a whole process: it pools connections, and any number of threads may use
+/// it at the same time.
 pub struct target_client {
     client: TargetClient,
 }
@@ -48,7 +58,8 @@ impl target_client {
     }
 }
 
-/// An asynchronous call. Made by the _async functions, freed by target_request_free. It may outlive its client.
+/// An asynchronous call. Made by the _async functions, freed by target_request_free. It may be used after its
+/// client was closed and after its client was freed. Any number of threads may use it at the same time.
 pub struct target_request {
     call: Arc<AsyncCall>,
 }
@@ -66,27 +77,34 @@ const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_V
 /// The number in the soname: raised only when a symbol, a prototype or a documented meaning goes.
 const ABI_VERSION: u32 = 1;
 
-/// The library's version, such as "0.1.0". The text is static: do not free it.
+/// The version of the library that is linked or loaded, such as "0.1.0"; TARGET_VERSION is that of this header.
+///
+/// @return A static text: do not free it.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_version() -> *const c_char {
     VERSION.as_ptr()
 }
 
-/// The ABI's version. A program compiled against a header works with every library of the same number.
+/// The ABI version of the library that is linked or loaded. It fits this header if it equals TARGET_ABI_VERSION.
+/// It is raised only when a symbol, a prototype or a documented meaning goes; it is the number in the soname.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_abi_version() -> u32 {
     ABI_VERSION
 }
 
-/// Makes a client. Does no network work when decisions are made server-side.
+/// Makes a client. Reads the proxy variables of the environment and the files that "tls" names; does no network
+/// work.
 ///
-/// `config`: JSON object with the client's configuration; borrowed for the call. Required keys: "client" and
-/// "organization_id".
-/// `client`: receives the client, NULL on failure; must not be NULL. The caller frees it with
-/// target_client_free.
-/// `result`: receives `{"ready":bool}` or the error object; may be NULL.
+/// @param config  JSON object, see "Configuration" at the top. Borrowed for the call.
+/// @param client  Receives the client, NULL on failure. Must not be NULL. The caller frees it with
+///                target_client_free.
+/// @param result  Receives {"ready":true}, or the error object. The caller frees it with target_string_free.
+///                NULL is allowed.
 ///
-/// TARGET_ERR_INVALID_OPTIONS names the key in the error's "field".
+/// @return TARGET_OK.
+///         TARGET_ERR_INVALID_OPTIONS: a key is missing, unknown, given twice, of the wrong type or out of limits;
+///         "field" names it.
+///         TARGET_ERR_UNSUPPORTED: the key asks for what this version does not have; "field" names it.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_client_create(
     config: *const c_char,
@@ -107,16 +125,21 @@ pub extern "C" fn target_client_create(
 
 const READY: &str = "{\"ready\":true}";
 
-/// Ends a client: new calls answer TARGET_ERR_CLOSED, calls in flight may end within the time and are ended
-/// with TARGET_ERR_CLOSED after it. The client still has to be freed. A second or parallel close waits likewise.
+/// Ends a client. From now on new calls answer TARGET_ERR_CLOSED. Calls in flight may end within the time; after
+/// it they are ended with TARGET_ERR_CLOSED, their callbacks run as for any other error. A second or parallel
+/// close waits likewise and answers the same.
 ///
-/// `client`: must not be NULL.
-/// `timeout_ms`: 0 ends all calls at once, TARGET_WAIT_FOREVER waits as long as they take.
-/// `result`: receives `{"acknowledged":n,"rejected":n,"dropped":n,"pending":n}`, what became of the background
-/// queue; may be NULL. This version has no such queue, so all are 0.
+/// After it target_client_stats, target_request_wait, target_next_completion and target_next_event still work.
+/// The client still has to be freed.
 ///
-/// Inside a callback of the library: TARGET_ERR_WOULD_DEADLOCK. After close, target_client_stats,
-/// target_request_wait, target_next_completion and target_next_event still work.
+/// @param client      The client. Must not be NULL.
+/// @param timeout_ms  0 ends all calls at once, TARGET_WAIT_FOREVER waits as long as they take.
+/// @param result      Receives {"acknowledged":n,"rejected":n,"dropped":n,"pending":n}: what became of the
+///                    background queue of notifications, of which this version has none, so all are 0. Or the
+///                    error object. The caller frees it with target_string_free. NULL is allowed.
+///
+/// @return TARGET_OK.
+///         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library; nothing was closed.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_client_close(
     client: *mut target_client,
@@ -129,12 +152,13 @@ pub extern "C" fn target_client_close(
     })
 }
 
-/// Closes the client with its "close_timeout" if it is still open, waits for host callbacks that run, joins the
-/// client's threads and frees it. Request handles and strings of the client stay valid.
+/// Frees a client. Closes it with its "close_timeout" if it is still open, waits until callbacks that run have
+/// returned, and joins its threads: after it, no callback of this client runs.
 ///
-/// `client`: NULL is fine. No other call may be running on it, nor come later.
+/// Strings and request handles that came from the client stay valid. Called inside a callback of the library it
+/// logs an error and does nothing.
 ///
-/// Inside a callback of the library it logs an error and does nothing.
+/// @param client  The client. NULL is allowed. No other call may be running on it, and none may come later.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_client_free(client: *mut target_client) {
     guard_value((), || {
@@ -146,13 +170,17 @@ pub extern "C" fn target_client_free(client: *mut target_client) {
     });
 }
 
-/// Waits until the client can decide. A server-side client is ready at once.
+/// Waits until the client can decide. A server-side client is ready at once, and others are not in this version.
 ///
-/// `client`: must not be NULL.
-/// `timeout_ms`: 0 only looks, TARGET_WAIT_FOREVER has no limit.
-/// `result`: receives `{"ready":true}` or the error object; may be NULL.
+/// @param client      The client. Must not be NULL.
+/// @param timeout_ms  0 only looks, TARGET_WAIT_FOREVER has no limit.
+/// @param result      Receives {"ready":true}, or the error object. The caller frees it with target_string_free.
+///                    NULL is allowed.
 ///
-/// TARGET_ERR_PENDING when the wait ended first, TARGET_ERR_WOULD_DEADLOCK inside a callback of the library.
+/// @return TARGET_OK.
+///         TARGET_ERR_PENDING: the wait ended first.
+///         TARGET_ERR_CLOSED: the client is closed.
+///         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_client_wait_ready(
     client: *mut target_client,
@@ -165,11 +193,12 @@ pub extern "C" fn target_client_wait_ready(
     })
 }
 
-/// Downloads the rule artifact of on-device decisioning now. This version has no on-device decisioning:
-/// TARGET_ERR_UNSUPPORTED.
+/// Downloads the rule artifact of on-device decisioning now.
 ///
-/// `client`: must not be NULL.
-/// `result`: receives the error object; may be NULL.
+/// @param client  The client. Must not be NULL.
+/// @param result  Receives the error object. The caller frees it with target_string_free. NULL is allowed.
+///
+/// @return TARGET_ERR_UNSUPPORTED: on-device decisioning is not in this version.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_client_refresh(client: *mut target_client, result: *mut *mut c_char) -> target_status {
     guard(result, || {
@@ -178,24 +207,40 @@ pub extern "C" fn target_client_refresh(client: *mut target_client, result: *mut
     })
 }
 
-/// Counters since create: calls, requests, retries, errors by phase, connections, notifications. Works after
-/// close.
+/// Counters since the client was made, read consistently. Works after close.
 ///
-/// `client`: must not be NULL.
-/// `result`: receives the object; may be NULL.
+///     {"calls":{"get_offers":n,"get_attributes":n,"send_notifications":n,"in_flight":n},
+///      "requests":n,          HTTP requests, "retries" included
+///      "retries":n,
+///      "errors":{"<phase>":n},          refused calls ("validate") and failed HTTP requests, by phase
+///      "connections":{"open":n,"opened":n,"reused":n},
+///      "notifications":{"acknowledged":n,"not_processed":n,"rejected":n,"unknown":n},
+///      "completions_lost":n}          see target_next_completion
+///
+/// @param client  The client. Must not be NULL.
+/// @param result  Receives the counters, or the error object. The caller frees it with target_string_free. NULL
+///                is allowed.
+///
+/// @return TARGET_OK.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_client_stats(client: *mut target_client, result: *mut *mut c_char) -> target_status {
     guard(result, || Ok(Some(self::client(client)?.client.stats().to_json())))
 }
 
-/// Asks for offers: "execute" for what is shown now, "prefetch" for what is shown later and reported then by
-/// target_send_notifications. Blocks until the edge has answered or the call's "timeout" (ms) is over.
+/// Asks for offers: "execute" for what is shown now, "prefetch" for what may be shown later and is reported then
+/// by target_send_notifications. Blocks until the edge has answered or the call's "timeout" is over.
 ///
-/// `client`: must not be NULL.
-/// `options`: JSON object with "request" (a Delivery API request) and what else there is to know of the
-/// visitor; borrowed for the call.
-/// `result`: receives the envelope with "response", the cookies to set and so on, or the error object; may be
-/// NULL.
+/// @param client   The client. Must not be NULL.
+/// @param options  JSON object, see "Options of a call" at the top. Borrowed for the call.
+/// @param result   Receives the envelope (see "The result of a call" at the top), or the error object. The caller
+///                 frees it with target_string_free. NULL is allowed.
+///
+/// @return TARGET_OK.
+///         TARGET_ERR_INVALID_ARGUMENT, TARGET_ERR_INVALID_JSON, TARGET_ERR_INVALID_OPTIONS,
+///         TARGET_ERR_UNSUPPORTED: nothing was sent; "field" names the argument or member.
+///         TARGET_ERR_TIMEOUT, TARGET_ERR_NETWORK, TARGET_ERR_HTTP, TARGET_ERR_INVALID_RESPONSE: "retryable" says
+///         whether the same call may succeed later. What may be repeated was repeated within the timeout.
+///         TARGET_ERR_CLOSED: the client is closed, or was closed meanwhile.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_get_offers(
     client: *mut target_client,
@@ -205,14 +250,18 @@ pub extern "C" fn target_get_offers(
     guard(result, || self::client(client)?.client.get_offers_json(text("options", options)?).map(Some))
 }
 
-/// Asks for JSON offers as attributes. The mboxes that the request names neither in execute nor in prefetch
-/// are executed. Blocks like target_get_offers.
+/// Asks for JSON offers as attributes. Mboxes that the request has neither in "execute" nor in "prefetch" are
+/// added to "execute". Blocks like target_get_offers.
 ///
-/// `client`: must not be NULL.
-/// `mbox_names`: JSON array of strings; borrowed for the call.
-/// `options`: as of target_get_offers, with "request" optional; borrowed for the call. NULL is allowed.
-/// `result`: receives the envelope with "attributes" `{"<mbox>":{"<key>":value}}`, or the error object; may be
-/// NULL.
+/// @param client      The client. Must not be NULL.
+/// @param mbox_names  JSON array of strings, such as ["hero","cart"]. Borrowed for the call.
+/// @param options     As of target_get_offers, but "request" may be missing. Borrowed for the call. NULL is
+///                    allowed.
+/// @param result      Receives the envelope with one more member, "attributes":{"<mbox>":{"<key>":value}}, where
+///                    the JSON offers of each mbox are merged in their order. Or the error object. The caller
+///                    frees it with target_string_free. NULL is allowed.
+///
+/// @return As of target_get_offers.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_get_attributes(
     client: *mut target_client,
@@ -228,13 +277,27 @@ pub extern "C" fn target_get_attributes(
     })
 }
 
-/// Reports what visitors were shown ("display") and what they clicked ("click"). Blocks until the edge has
-/// answered. More than 50 notifications go out in parts, in order.
+/// Reports what a visitor was shown ("display") and has clicked ("click"). Blocks until the edge has answered.
+/// More than 50 notifications go out in parts, in order.
 ///
-/// `client`: must not be NULL.
-/// `options`: JSON object with "request", whose "notifications" is a non-empty array; borrowed for the call.
-/// `result`: receives the envelope; its "meta" lists the acknowledged and unacknowledged ids. Or the error
-/// object; where anything may have been sent, its "result" says what became of each id. May be NULL.
+///     {"request":{"notifications":[
+///       {"id":"1","type":"display","timestamp":1621530726000,
+///        "mbox":{"name":"product1","state":"<state of the mbox>"},"tokens":["<eventToken of the option>"]}]}}
+///
+/// Each notification needs "id" (it comes back when the notification was processed), "type" and "timestamp"
+/// (milliseconds since 1970). A display without "impressionId" gets one, the same in every retry, so that it is
+/// counted once. A click or an order that may have been counted is not repeated unless "retry_clicks" is true.
+///
+/// @param client   The client. Must not be NULL.
+/// @param options  As of target_get_offers; "notifications" in its "request" is a non-empty array. Borrowed for
+///                 the call.
+/// @param result   Receives the envelope; its "meta" has "notifications":{"acknowledged":[ids],
+///                 "unacknowledged":[ids]}. Or the error object, which has where anything may have been sent
+///                 "result":{"notifications":{"acknowledged":[ids],"rejected":[ids],"unknown":[ids],
+///                 "not_sent":[ids]}} ("unknown": sent, not answered; "not_sent": never left, or not processed).
+///                 The caller frees it with target_string_free. NULL is allowed.
+///
+/// @return As of target_get_offers.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_send_notifications(
     client: *mut target_client,
@@ -281,19 +344,32 @@ impl AsyncArguments {
     }
 }
 
-/// target_get_offers on a thread of the library.
+/// Does target_get_offers on a thread of the library and returns at once.
 ///
-/// `client`: must not be NULL.
-/// `options`: as of target_get_offers; borrowed for this call alone.
-/// `callback`, `err_callback`: exactly one of them runs, once, with the envelope or the error object. A NULL one
-/// is skipped; with both NULL the finished call waits for target_next_completion.
-/// `user_data`: handed to the callbacks; must live until then.
-/// `request`: receives a handle to wait for the call and to cancel it; may be NULL. The caller frees it with
-/// target_request_free.
-/// `result`: receives the error object when this returns anything but TARGET_OK; may be NULL.
+/// If this returns TARGET_OK, exactly one of the two callbacks runs, once, also when the client is closed first; a
+/// NULL one is skipped. With both NULL the finished call waits for target_next_completion. If this returns
+/// anything else, no callback ever runs: arguments, options, a closed client and too many waiting calls are judged
+/// before it returns.
 ///
-/// Arguments, options, a closed client and too many waiting calls (TARGET_ERR_QUEUE_FULL) are judged before
-/// this returns; then no callback runs and `request` receives NULL.
+/// At most 32 calls of a client are under way at the same time, the next 10,000 wait for a thread; the deadline
+/// counts from this call. A callback that blocks holds one of those threads.
+///
+/// @param client        The client. Must not be NULL.
+/// @param options       As of target_get_offers. Borrowed for this call alone.
+/// @param callback      Runs once if the call succeeds, with the envelope, on a thread of the library. NULL is
+///                      allowed.
+/// @param err_callback  Runs once if the call fails, with the error object, on a thread of the library. NULL is
+///                      allowed.
+/// @param user_data     Handed to the callback. The library never looks at it. It must live until the callback has
+///                      returned. NULL is allowed.
+/// @param request       Receives a handle to wait for the call and to cancel it, before any callback runs; NULL on
+///                      failure. The caller frees it with target_request_free. NULL is allowed.
+/// @param result        Receives NULL on success, the error object on failure. The caller frees it with
+///                      target_string_free. NULL is allowed.
+///
+/// @return TARGET_OK: the call was taken.
+///         TARGET_ERR_QUEUE_FULL: too many calls wait already; nothing was taken.
+///         Otherwise as of target_get_offers for what can be told before anything is sent.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_get_offers_async(
     client: *mut target_client,
@@ -309,8 +385,23 @@ pub extern "C" fn target_get_offers_async(
     guard(result, || arguments.start(Operation::GetOffers, None, text("options", options)?))
 }
 
-/// target_get_attributes on a thread of the library. `mbox_names` and `options` as there, the rest as of
-/// target_get_offers_async.
+/// Does target_get_attributes on a thread of the library and returns at once. See target_get_offers_async.
+///
+/// @param client        The client. Must not be NULL.
+/// @param mbox_names    As of target_get_attributes. Borrowed for this call alone.
+/// @param options       As of target_get_attributes. Borrowed for this call alone. NULL is allowed.
+/// @param callback      Runs once if the call succeeds, with the envelope, on a thread of the library. NULL is
+///                      allowed.
+/// @param err_callback  Runs once if the call fails, with the error object, on a thread of the library. NULL is
+///                      allowed.
+/// @param user_data     Handed to the callback. The library never looks at it. It must live until the callback has
+///                      returned. NULL is allowed.
+/// @param request       Receives a handle to wait for the call and to cancel it, before any callback runs; NULL on
+///                      failure. The caller frees it with target_request_free. NULL is allowed.
+/// @param result        Receives NULL on success, the error object on failure. The caller frees it with
+///                      target_string_free. NULL is allowed.
+///
+/// @return As of target_get_offers_async.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_get_attributes_async(
     client: *mut target_client,
@@ -331,8 +422,22 @@ pub extern "C" fn target_get_attributes_async(
     })
 }
 
-/// target_send_notifications on a thread of the library. `options` as there, the rest as of
-/// target_get_offers_async.
+/// Does target_send_notifications on a thread of the library and returns at once. See target_get_offers_async.
+///
+/// @param client        The client. Must not be NULL.
+/// @param options       As of target_send_notifications. Borrowed for this call alone.
+/// @param callback      Runs once if the call succeeds, with the envelope, on a thread of the library. NULL is
+///                      allowed.
+/// @param err_callback  Runs once if the call fails, with the error object, on a thread of the library. NULL is
+///                      allowed.
+/// @param user_data     Handed to the callback. The library never looks at it. It must live until the callback has
+///                      returned. NULL is allowed.
+/// @param request       Receives a handle to wait for the call and to cancel it, before any callback runs; NULL on
+///                      failure. The caller frees it with target_request_free. NULL is allowed.
+/// @param result        Receives NULL on success, the error object on failure. The caller frees it with
+///                      target_string_free. NULL is allowed.
+///
+/// @return As of target_get_offers_async.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_send_notifications_async(
     client: *mut target_client,
@@ -348,15 +453,18 @@ pub extern "C" fn target_send_notifications_async(
     guard(result, || arguments.start(Operation::SendNotifications, None, text("options", options)?))
 }
 
-/// Waits for an asynchronous call. Once it has finished, every wait answers at once with the call's own status
-/// and a fresh copy of its result, whether or not callbacks ran, also after the client is closed or freed.
+/// Waits until an asynchronous call has finished. From then on every wait answers at once, with the call's own
+/// status and a fresh copy of its result: whether or not callbacks ran, before and after close and free of the
+/// client.
 ///
-/// `request`: must not be NULL.
-/// `timeout_ms`: 0 only looks, TARGET_WAIT_FOREVER has no limit.
-/// `result`: receives the envelope or the error object; may be NULL.
+/// @param request     The handle. Must not be NULL.
+/// @param timeout_ms  0 only looks, TARGET_WAIT_FOREVER has no limit.
+/// @param result      Receives the envelope, or the error object. The caller frees it with target_string_free.
+///                    NULL is allowed.
 ///
-/// TARGET_ERR_PENDING while the call goes on: nothing is lost. Inside a callback of the library, for a call
-/// that has not finished: TARGET_ERR_WOULD_DEADLOCK.
+/// @return The call's own status.
+///         TARGET_ERR_PENDING: the call goes on; nothing is lost.
+///         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library, and the call has not finished.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_request_wait(
     request: *mut target_request,
@@ -369,10 +477,12 @@ pub extern "C" fn target_request_wait(
     })
 }
 
-/// Ends an asynchronous call with TARGET_ERR_CANCELLED unless it has finished. No byte is sent after it. The
-/// error callback runs as for any other error.
+/// Ends an asynchronous call with TARGET_ERR_CANCELLED unless it has finished. Returns at once; no byte is sent
+/// after it. The error callback runs as for any other error.
 ///
-/// `request`: must not be NULL.
+/// @param request  The handle. Must not be NULL.
+///
+/// @return TARGET_OK, also when the call had finished.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_request_cancel(request: *mut target_request) -> target_status {
     guard(std::ptr::null_mut(), || {
@@ -381,32 +491,37 @@ pub extern "C" fn target_request_cancel(request: *mut target_request) -> target_
     })
 }
 
-/// The number of a call, unique in its client; 0 for NULL.
+/// The number of an asynchronous call, unique in its client; target_next_completion gives the same.
 ///
-/// `request`: NULL is allowed.
+/// @param request  The handle. NULL is allowed.
+///
+/// @return The number, from 1 on; 0 for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_request_id(request: *const target_request) -> u64 {
     guard_value(0, || self::request(request).map_or(0, |request| request.call.id()))
 }
 
-/// Frees a handle. Neither cancels the call nor waits for it.
+/// Frees a handle. Neither cancels the call nor waits for it; its callbacks still run.
 ///
-/// `request`: NULL is fine.
+/// @param request  The handle. NULL is allowed. No other call may be running on it, and none may come later.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_request_free(request: *mut target_request) {
     guard_value((), || free_boxed(request));
 }
 
-/// Takes one finished asynchronous call that was started without callbacks: answers with its own status and
-/// result. For hosts where one poller serves many waiters. A call whose result was taken by target_request_wait
-/// does not come here; 10,000 finished calls are kept, the oldest goes.
+/// Takes one finished asynchronous call of those that were started without callbacks. For hosts where one poller
+/// serves many waiters. A call whose result target_request_wait has given does not come here. 10,000 finished calls
+/// are kept; then the oldest goes, and "completions_lost" of target_client_stats counts it.
 ///
-/// `client`: must not be NULL.
-/// `timeout_ms`: 0 only looks, TARGET_WAIT_FOREVER has no limit.
-/// `request_id`: receives the call's number, 0 when none was taken; may be NULL.
-/// `result`: receives the envelope or the error object; may be NULL.
+/// @param client      The client. Must not be NULL.
+/// @param timeout_ms  0 only looks, TARGET_WAIT_FOREVER has no limit.
+/// @param request_id  Receives the call's target_request_id, 0 if none was taken. NULL is allowed.
+/// @param result      Receives the envelope, or the error object. The caller frees it with target_string_free.
+///                    NULL is allowed.
 ///
-/// With `request_id` 0: TARGET_ERR_PENDING when none finished in time, TARGET_ERR_CLOSED when no more will come.
+/// @return With a number in request_id the status of that call. With 0 in it:
+///         TARGET_ERR_PENDING: none finished in time.
+///         TARGET_ERR_CLOSED: the client is closed and no more will come.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_next_completion(
     client: *mut target_client,
@@ -422,12 +537,14 @@ pub extern "C" fn target_next_completion(
     })
 }
 
-/// Hands notifications to the background queue. This version has no such queue: TARGET_ERR_UNSUPPORTED, nothing
-/// is taken. Use target_send_notifications or its asynchronous form.
+/// Hands notifications to the background queue and returns: all of a call, or none.
 ///
-/// `client`: must not be NULL.
-/// `options`: as of target_send_notifications; borrowed for the call.
-/// `result`: receives the error object; may be NULL.
+/// @param client   The client. Must not be NULL.
+/// @param options  As of target_send_notifications. Borrowed for the call.
+/// @param result   Receives the error object. The caller frees it with target_string_free. NULL is allowed.
+///
+/// @return TARGET_ERR_UNSUPPORTED: the background queue is not in this version, nothing was taken. Use
+///         target_send_notifications or its asynchronous form.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_enqueue_notifications(
     client: *mut target_client,
@@ -441,11 +558,13 @@ pub extern "C" fn target_enqueue_notifications(
     })
 }
 
-/// Delivers what is pending in the background queue. This version has no such queue: TARGET_ERR_UNSUPPORTED.
+/// Delivers what is pending in the background queue.
 ///
-/// `client`: must not be NULL.
-/// `timeout_ms`: how long to wait.
-/// `result`: receives the error object; may be NULL.
+/// @param client      The client. Must not be NULL.
+/// @param timeout_ms  0 only looks, TARGET_WAIT_FOREVER has no limit.
+/// @param result      Receives the error object. The caller frees it with target_string_free. NULL is allowed.
+///
+/// @return TARGET_ERR_UNSUPPORTED: the background queue is not in this version.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_flush(client: *mut target_client, timeout_ms: u64, result: *mut *mut c_char) -> target_status {
     let _ = timeout_ms;
@@ -459,16 +578,23 @@ fn no_queue() -> TargetError {
     TargetError::unsupported(None, "the background queue is not in this version; use target_send_notifications")
 }
 
-/// Takes one event: a JSON object with "type", "timestamp" (ms since 1970) and what belongs to the type.
-/// Ignore types and members that you do not know. The oldest of more than "event_buffer" events goes, and the
-/// next one has "lost" with their number.
+/// Takes one event: a JSON object with "type", "timestamp" (milliseconds since 1970) and what belongs to the type.
+/// In this version:
 ///
-/// `client`: must not be NULL.
-/// `timeout_ms`: 0 only looks, TARGET_WAIT_FOREVER has no limit.
-/// `result`: receives the event or the error object; may be NULL.
+///     client_ready               the client can decide; the first event of every client
+///     send_notification_error    "error": the error object, "ids": notifications that were not acknowledged
 ///
-/// TARGET_ERR_PENDING when none came in time or while a callback takes them; after close what is left, then
-/// TARGET_ERR_CLOSED.
+/// Ignore types and members that you do not know. "event_buffer" events are kept; then the oldest goes, and the next
+/// one has "lost" with the number of those that went. An event is a notice: losing one loses no notification.
+///
+/// @param client      The client. Must not be NULL.
+/// @param timeout_ms  0 only looks, TARGET_WAIT_FOREVER has no limit.
+/// @param result      Receives the event, or the error object. The caller frees it with target_string_free. NULL
+///                    is allowed.
+///
+/// @return TARGET_OK.
+///         TARGET_ERR_PENDING: none came in time. While a callback is set, events go to it alone.
+///         TARGET_ERR_CLOSED: the client is closed, and what was left has been taken.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_next_event(
     client: *mut target_client,
@@ -478,14 +604,20 @@ pub extern "C" fn target_next_event(
     guard(result, || self::client(client)?.client.next_event(wait(timeout_ms)).map(Some))
 }
 
-/// Has events handed to a callback instead, on a thread of the library, those buffered since create first.
+/// Has events handed to a callback instead of kept for target_next_event: first those kept since the client was
+/// made, then each as it comes, one after the other, on a thread that does nothing else.
 ///
-/// `client`: must not be NULL.
-/// `callback`: NULL removes the old one.
-/// `user_data`: handed to the callback.
+/// When this returns, the old callback no longer runs, and its user data may go. Called inside the old callback it
+/// returns at once, and the old one does not run again after that.
 ///
-/// When this returns, the old callback no longer runs and its user data may go. Called from inside a callback
-/// it returns at once: the old one runs no more after that event.
+/// @param client     The client. Must not be NULL.
+/// @param callback   Takes the events. NULL removes the old one: events are kept again.
+/// @param user_data  Handed to the callback. It must live until the callback is replaced or removed, or the client
+///                   freed. NULL is allowed.
+///
+/// @return TARGET_OK.
+///         TARGET_ERR_INVALID_ARGUMENT: the client is NULL.
+///         TARGET_ERR_INTERNAL: the system gave no thread; the old callback stays.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_client_on_event(
     client: *mut target_client,
@@ -502,14 +634,19 @@ pub extern "C" fn target_client_on_event(
     })
 }
 
-/// Sets the logger of the whole process.
-///
-/// `callback`: NULL removes the old one.
-/// `max_level`: lines above it are left out, TARGET_LOG_ERROR to TARGET_LOG_TRACE.
-/// `user_data`: handed to the callback.
-///
-/// When this returns, the old logger no longer runs and its user data may go. Lines hold no cookie, token,
+/// Sets the logger of the whole process; without one nothing is logged anywhere. Lines hold no cookie, token,
 /// credentials or body.
+///
+/// When this returns, the old logger no longer runs, and its user data may go. Called inside the old logger it
+/// returns at once, and the old one does not run again after that line.
+///
+/// @param callback   Takes the lines. NULL removes the old one.
+/// @param max_level  TARGET_LOG_ERROR to TARGET_LOG_TRACE: graver lines and those of this level are logged. Looked
+///                   at only with a callback.
+/// @param user_data  Handed to the callback. It must live until the logger is replaced or removed. NULL is allowed.
+///
+/// @return TARGET_OK.
+///         TARGET_ERR_INVALID_ARGUMENT: max_level is none of the constants; the old logger stays.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_set_logger(
     callback: target_log_callback,
@@ -530,14 +667,20 @@ pub extern "C" fn target_set_logger(
     })
 }
 
-/// Frees a string of this library. NULL is fine.
+/// Frees a string that a function of this library has given in a "result". Not for the texts of target_version and
+/// target_status_name, and not for what callbacks get.
+///
+/// @param text  The string. NULL is allowed.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_string_free(text: *mut c_char) {
     guard_value((), || free_string(text));
 }
 
-/// The name of a status, such as "TARGET_ERR_TIMEOUT"; "TARGET_ERR_UNKNOWN" for a number that this version does
-/// not know. The text is static: do not free it.
+/// The name of a status, such as "TARGET_ERR_TIMEOUT"; it is the "code" of the error object.
+///
+/// @param status  Any number.
+///
+/// @return A static text: do not free it. "TARGET_ERR_UNKNOWN" for a number that this version does not know.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_status_name(status: target_status) -> *const c_char {
     let name = match status {

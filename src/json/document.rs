@@ -204,7 +204,29 @@ impl<'d> Value<'d> {
 
     /// The last member of that name: what every common parser makes of a name given twice.
     pub(crate) fn get(self, key: &str) -> Option<Value<'d>> {
-        self.members().filter(|(name, _)| name == key).map(|(_, value)| value).last()
+        let node = self.node();
+        let end = if node.kind == Kind::Object { node.next } else { 0 };
+        let mut found = None;
+        let mut at = self.index + 1;
+        while at < end {
+            let name = Value { document: self.document, index: at };
+            let value = Value { document: self.document, index: at + 1 };
+            if name.content_is(key) {
+                found = Some(value);
+            }
+            at = value.node().next;
+        }
+        found
+    }
+
+    /// Whether this is a string of that content.
+    fn content_is(self, text: &str) -> bool {
+        let node = self.node();
+        if node.flags & ESCAPED == 0 {
+            let inner = self.document.text.as_bytes().get(node.start as usize + 1..(node.end as usize).max(1) - 1);
+            return node.kind == Kind::String && inner == Some(text.as_bytes());
+        }
+        self.as_str().is_some_and(|content| content == text)
     }
 }
 
@@ -373,30 +395,8 @@ impl Parser<'_> {
         }
     }
 
-    /// Stops at `"`, `\`, a control character or the end; eight bytes at a time.
     fn skip_plain_text(&mut self) {
-        const ONES: u64 = 0x0101_0101_0101_0101;
-        const HIGH: u64 = 0x8080_8080_8080_8080;
-        while let Some(chunk) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
-            let word = u64::from_le_bytes(*chunk);
-            let zero_in = |x: u64| x.wrapping_sub(ONES) & !x & HIGH;
-            let quote = zero_in(word ^ (ONES * u64::from(b'"')));
-            let backslash = zero_in(word ^ (ONES * u64::from(b'\\')));
-            let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-            let stops = quote | backslash | control;
-            if stops != 0 {
-                // Borrows only run towards higher bytes, so the lowest mark is exact.
-                self.at += (stops.trailing_zeros() / 8) as usize;
-                return;
-            }
-            self.at += 8;
-        }
-        while let Some(byte) = self.peek() {
-            if byte == b'"' || byte == b'\\' || byte < 0x20 {
-                return;
-            }
-            self.at += 1;
-        }
+        self.at += plain_length(self.bytes.get(self.at..).unwrap_or_default());
     }
 
     fn escape(&mut self) -> Result<(), ParseError> {
@@ -514,6 +514,29 @@ impl Parser<'_> {
             }
         }
     }
+}
+
+/// How many bytes come before a `"`, a `\`, a control character or the end; eight at a time.
+pub(super) fn plain_length(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let zero_in = |x: u64| x.wrapping_sub(ONES) & !x & HIGH;
+    let mut chunks = bytes.chunks_exact(8);
+    let mut passed = 0;
+    for chunk in &mut chunks {
+        let word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
+        let quote = zero_in(word ^ (ONES * u64::from(b'"')));
+        let backslash = zero_in(word ^ (ONES * u64::from(b'\\')));
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+        let stops = quote | backslash | control;
+        if stops != 0 {
+            // Borrows only run towards higher bytes, so the lowest mark is exact.
+            return passed + (stops.trailing_zeros() / 8) as usize;
+        }
+        passed += 8;
+    }
+    let rest = chunks.remainder();
+    passed + rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len())
 }
 
 fn hex4(bytes: &[u8], at: usize) -> Option<u32> {

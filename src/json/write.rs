@@ -1,32 +1,37 @@
 //! Writing of JSON text.
 
+use super::document::plain_length;
+
 /// Appends a string with its quotes.
 pub(crate) fn write_str(out: &mut String, text: &str) {
     out.push('"');
-    let mut plain_from = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        let escape = match byte {
-            b'"' => "\\\"",
-            b'\\' => "\\\\",
-            b'\n' => "\\n",
-            b'\r' => "\\r",
-            b'\t' => "\\t",
-            0..=0x1f => "",
-            _ => continue,
-        };
-        out.push_str(text.get(plain_from..at).unwrap_or(""));
-        if escape.is_empty() {
-            out.push_str("\\u00");
-            for digit in [byte >> 4, byte & 15] {
-                out.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
+    let mut rest = text;
+    loop {
+        let plain = plain_length(rest.as_bytes());
+        let (before, special) = rest.split_at_checked(plain).unwrap_or((rest, ""));
+        out.push_str(before);
+        let Some(byte) = special.bytes().next() else { break };
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            control => {
+                out.push_str("\\u00");
+                for digit in [control >> 4, control & 15] {
+                    out.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
+                }
             }
-        } else {
-            out.push_str(escape);
         }
-        plain_from = at + 1;
+        rest = special.get(1..).unwrap_or("");
     }
-    out.push_str(text.get(plain_from..).unwrap_or(""));
     out.push('"');
+}
+
+/// Appends an integer.
+pub(crate) fn write_integer(out: &mut String, value: impl itoa::Integer) {
+    out.push_str(itoa::Buffer::new().format(value));
 }
 
 /// Appends a key that needs no escapes, and its colon.
@@ -72,10 +77,8 @@ impl<'o> ObjectWriter<'o> {
         self.key(key).push_str(json);
     }
 
-    pub(crate) fn number(&mut self, key: &'static str, value: impl std::fmt::Display) {
-        use std::fmt::Write;
-        // Writing to a String cannot fail.
-        let _ = write!(self.key(key), "{value}");
+    pub(crate) fn number(&mut self, key: &'static str, value: impl itoa::Integer) {
+        write_integer(self.key(key), value);
     }
 
     pub(crate) fn boolean(&mut self, key: &'static str, value: bool) {

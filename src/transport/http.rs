@@ -131,7 +131,7 @@ impl HttpTransport {
         if read as u64 > MAX_ANSWER {
             return Err(ureq::Error::BodyExceedsLimit(MAX_ANSWER));
         }
-        Ok(HttpResponse { status, retry_after, body })
+        Ok(HttpResponse { status, retry_after, body, attempts: 1 })
     }
 }
 

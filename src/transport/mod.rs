@@ -31,6 +31,8 @@ pub(crate) struct HttpResponse {
     /// The reason phrase is not kept by HTTP/2 and later, so it is no source of messages.
     pub retry_after: Option<String>,
     pub body: Vec<u8>,
+    /// Requests made until this answer, itself included.
+    pub attempts: u32,
 }
 
 /// What kind of failure an attempt ended in.

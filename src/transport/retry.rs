@@ -66,7 +66,9 @@ pub(crate) fn deliver(
         stats.request_sent(requests > 1);
         let request = HttpRequest { url, request_id: shipment.request_id, body: shipment.body };
         let (error, fate, retry, wait) = match transport.post(&request, control) {
-            Ok(answer) if (200..300).contains(&answer.status) => return Ok(answer),
+            Ok(answer) if (200..300).contains(&answer.status) => {
+                return Ok(HttpResponse { attempts: requests, ..answer });
+            }
             Ok(answer) => {
                 let verdict = judge_status(answer.status, shipment.repeatable);
                 let api_message = api_message(&answer.body);
@@ -230,7 +232,7 @@ mod tests {
     }
 
     fn later(status: u16, retry_after: &str) -> Result<HttpResponse, Failure> {
-        Ok(HttpResponse { status, retry_after: Some(retry_after.to_owned()), body: Vec::new() })
+        Ok(HttpResponse { status, retry_after: Some(retry_after.to_owned()), ..Default::default() })
     }
 
     fn broken(phase: Phase, sent: bool, reused: bool) -> Result<HttpResponse, Failure> {

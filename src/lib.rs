@@ -1,4 +1,52 @@
-//! Client of the Adobe Target Delivery API.
+//! A client of the [Adobe Target Delivery API][api] for programs in C, C++, Rust and everything that links to
+//! them. Synchronous and blocking, without an async runtime. Independent, not affiliated with Adobe.
+//!
+//! [`TargetClient`] does three things: [`get_offers`](TargetClient::get_offers) asks what to show,
+//! [`send_notifications`](TargetClient::send_notifications) reports what was shown or clicked, and
+//! [`get_attributes`](TargetClient::get_attributes) reads JSON offers as attributes.
+//!
+//! ```no_run
+//! use adobe_target::delivery::model::{DeliveryRequest, PrefetchRequest};
+//! use adobe_target::{CallOptions, TargetClient};
+//!
+//! # fn main() -> Result<(), adobe_target::TargetError> {
+//! let client = TargetClient::builder("acmeclient", "0DD934B85278256B0A490D44@AdobeOrg").build()?;
+//! let request = DeliveryRequest { prefetch: Some(PrefetchRequest::mboxes(["home"])), ..Default::default() };
+//! let offers = client.get_offers(&CallOptions::new(request))?;
+//! println!("{:?}", offers.response.prefetch_mbox("home"));
+//! println!("Set-Cookie: {}={}", offers.target_cookie.name, offers.target_cookie.value);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Threads
+//!
+//! A client is shared by reference; every method may be called from any thread at any time. Calls block the
+//! thread that makes them. The `_async` forms run on a bounded number of threads of the library and return a
+//! handle; the `_then` forms call back. Inside a callback, `close` and waits for unfinished calls answer
+//! [`TargetError::WouldDeadlock`].
+//!
+//! # Deadlines and repeating
+//!
+//! One monotonic deadline (`timeout`, 3 s) covers a call: look-up, connect, TLS, proxy, body and all retries.
+//! No byte is sent after the call has returned. A request is repeated only where the edge said that it counted
+//! nothing, where nothing was sent, or where an `impressionId` makes a second copy count nothing; clicks and
+//! orders that may have been counted are not repeated unless `retry_clicks` asks for it.
+//!
+//! # Features
+//!
+//! - `capi` (default): the C ABI of `include/adobe_target.h`. Switch it off in Rust programs that make shared
+//!   libraries of their own, or those export the symbols too.
+//! - `local-edge`: [`local_edge`](https://docs.rs/adobe-target/latest/adobe_target/local_edge/), a Target edge on
+//!   127.0.0.1 for tests and for people without an account.
+//!
+//! # Logging
+//!
+//! [`set_logger`] takes this library's own lines, which hold no cookie, token or body. ureq underneath logs
+//! through the `log` crate: a program that installs a logger there should keep the targets `ureq` and
+//! `ureq_proto` at `info`, since their `debug` and `trace` lines have URLs and headers.
+//!
+//! [api]: https://developer.adobe.com/target/implement/delivery-api/
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -41,3 +89,8 @@ pub use log::{LogLevel, set_logger};
 pub use options::CallOptions;
 pub use pending::{PendingAttributes, PendingOffers};
 pub use stats::ClientStats;
+
+/// The snippets of the README compile, and those that can run do.
+#[cfg(all(doctest, feature = "local-edge"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -656,7 +656,7 @@ fn write_notification(notification: &CheckedNotification<'_>) -> String {
     }
     if add {
         // It has an id and a type at least, so there is a member before this one.
-        while out.pop() != Some('}') {}
+        out.truncate(out.rfind('}').unwrap_or(out.len()));
         out.push_str(",\"impressionId\":\"");
         out.push_str(&ids::uuid());
         out.push_str("\"}");

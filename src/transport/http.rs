@@ -126,7 +126,9 @@ impl HttpTransport {
         let retry_after =
             response.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
         let status = response.status().as_u16();
-        let mut body = Vec::new();
+        // One read where the length is known; what claims to be large has to prove it.
+        let length = response.body().content_length().unwrap_or(0).min(64 * 1024) as usize;
+        let mut body = Vec::with_capacity(length + 1);
         let read = response.body_mut().as_reader().take(MAX_ANSWER + 1).read_to_end(&mut body)?;
         if read as u64 > MAX_ANSWER {
             return Err(ureq::Error::BodyExceedsLimit(MAX_ANSWER));

@@ -99,7 +99,10 @@ fn system_calls(program: &Path, host: &str, directory: &Path) {
             .status()
             .ok()?;
         let text = std::fs::read_to_string(log).ok().filter(|_| status.success())?;
-        text.lines().last()?.split_whitespace().find_map(|word| word.parse().ok().filter(|n: &f64| *n > 500.0 && n.fract() == 0.0))
+        text.lines()
+            .last()?
+            .split_whitespace()
+            .find_map(|word| word.parse().ok().filter(|n: &f64| *n > 500.0 && n.fract() == 0.0))
     };
     for which in ["target", "curl"] {
         match (count(which, 1000), count(which, 2000)) {

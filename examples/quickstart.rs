@@ -21,7 +21,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some((client, organization)) => TargetClient::builder(client, organization).build()?,
         None => {
             let started = LocalEdge::start()?;
-            println!("No TARGET_CLIENT and TARGET_ORGANIZATION: a local edge plays Target on http://{}\n", started.host());
+            println!(
+                "No TARGET_CLIENT and TARGET_ORGANIZATION: a local edge plays Target on http://{}\n",
+                started.host()
+            );
             let client = TargetClient::builder("demo", "0DD934B85278256B0A490D44@AdobeOrg")
                 .server_domain(started.host())
                 .secure(false)
@@ -38,7 +41,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let offers = client.get_offers(&CallOptions::new(request))?;
     println!("Request as sent:\n{}\n", serde_json::to_string_pretty(&offers.request)?);
     println!("Set these cookies in the visitor's browser:");
-    println!("  {}={}; Max-Age={}", offers.target_cookie.name, offers.target_cookie.value, offers.target_cookie.max_age);
+    println!(
+        "  {}={}; Max-Age={}",
+        offers.target_cookie.name, offers.target_cookie.value, offers.target_cookie.max_age
+    );
     if let Some(hint) = &offers.target_location_hint_cookie {
         println!("  {}={}; Max-Age={}", hint.name, hint.value, hint.max_age);
     }

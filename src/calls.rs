@@ -68,12 +68,14 @@ impl Calls {
     }
 
     pub(crate) fn end_all(&self) {
-        let controls: Vec<_> = {
+        let mut controls: Vec<_> = {
             let mut state = lock(&self.state.0);
             state.closed = true;
-            state.active.values().cloned().collect()
+            state.active.iter().map(|(id, control)| (*id, Arc::clone(control))).collect()
         };
-        for control in controls {
+        // The latest first: those that wait for a thread must be over before one is free for them.
+        controls.sort_unstable_by_key(|(id, _)| std::cmp::Reverse(*id));
+        for (_, control) in controls {
             control.end_call(End::Closed);
         }
     }

@@ -1,5 +1,7 @@
 //! The client: takes a call from its options to its result and owns everything that takes part.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +14,10 @@ use crate::cookies::TargetCookie;
 use crate::delivery::normalize::{Normalized, Part, normalize};
 use crate::delivery::telemetry::TelemetryQueue;
 use crate::envelope::{Acknowledgement, Answer, Attributes, Digest, Meta, Offers, RawEnvelope, acknowledge, merge};
-use crate::error::{DeliveryCounts, NotificationOutcome, PartialResult, TargetError};
+use crate::error::{DeliveryCounts, NotificationOutcome, PartialResult, Phase, TargetError};
 use crate::events::{EventCallback, Events};
 use crate::executor::{Executor, Job};
+use crate::ids;
 use crate::json::{Document, Kind, Strictness};
 use crate::options::{CallOptions, Operation, ParsedOptions};
 use crate::pending::{After, AsyncCall, Completions, PendingAttributes, PendingOffers, then};
@@ -123,7 +126,8 @@ impl TargetClient {
         mbox_names: impl IntoIterator<Item = N>,
         options: &CallOptions,
     ) -> Result<Attributes, TargetError> {
-        let names = checked_names(mbox_names.into_iter().map(|name| name.as_ref().to_owned()))?;
+        let names = checked_names(mbox_names.into_iter().map(|name| name.as_ref().to_owned()));
+        let names = self.shared.judged_names(names)?;
         self.run(Operation::GetAttributes, &names, &options.to_json()?)?.to_attributes()
     }
 
@@ -138,13 +142,14 @@ impl TargetClient {
         self.run(Operation::SendNotifications, &[], &options.to_json()?)?.to_offers()
     }
 
-    /// [`TargetClient::get_offers`] on a thread of the library.
+    /// [`TargetClient::get_offers`] on a thread of the library. A result that nobody takes by the handle waits
+    /// for [`TargetClient::next_completion`].
     ///
     /// # Errors
     /// What can be judged before anything is sent; [`TargetError::QueueFull`] when too many calls wait.
     #[doc(alias = "target_get_offers_async")]
     pub fn get_offers_async(&self, options: &CallOptions) -> Result<PendingOffers, TargetError> {
-        self.start(Operation::GetOffers, &[], &options.to_json()?, After::Nothing, &|_| {}).map(PendingOffers)
+        self.start(Operation::GetOffers, &[], &options.to_json()?, After::Completion, &|_| {}).map(PendingOffers)
     }
 
     /// [`TargetClient::get_attributes`] on a thread of the library.
@@ -157,8 +162,9 @@ impl TargetClient {
         mbox_names: impl IntoIterator<Item = N>,
         options: &CallOptions,
     ) -> Result<PendingAttributes, TargetError> {
-        let names = checked_names(mbox_names.into_iter().map(|name| name.as_ref().to_owned()))?;
-        self.start(Operation::GetAttributes, &names, &options.to_json()?, After::Nothing, &|_| {})
+        let names = checked_names(mbox_names.into_iter().map(|name| name.as_ref().to_owned()));
+        let names = self.shared.judged_names(names)?;
+        self.start(Operation::GetAttributes, &names, &options.to_json()?, After::Completion, &|_| {})
             .map(PendingAttributes)
     }
 
@@ -168,7 +174,8 @@ impl TargetClient {
     /// As [`TargetClient::get_offers_async`].
     #[doc(alias = "target_send_notifications_async")]
     pub fn send_notifications_async(&self, options: &CallOptions) -> Result<PendingOffers, TargetError> {
-        self.start(Operation::SendNotifications, &[], &options.to_json()?, After::Nothing, &|_| {}).map(PendingOffers)
+        self.start(Operation::SendNotifications, &[], &options.to_json()?, After::Completion, &|_| {})
+            .map(PendingOffers)
     }
 
     /// [`TargetClient::send_notifications_async`] that hands the result to one of two callbacks, on a thread
@@ -216,7 +223,7 @@ impl TargetClient {
     /// # Errors
     /// As [`TargetClient::get_offers_json`].
     pub fn get_attributes_json(&self, mbox_names: &str, options: &str) -> Result<String, TargetError> {
-        let names = parse_names(mbox_names)?;
+        let names = self.shared.judged_names(parse_names(mbox_names))?;
         self.run(Operation::GetAttributes, &names, options).map(|envelope| envelope.to_json())
     }
 
@@ -239,12 +246,13 @@ impl TargetClient {
         after: After,
         begun: &dyn Fn(&Arc<AsyncCall>),
     ) -> Result<Arc<AsyncCall>, TargetError> {
-        let names = mbox_names.map_or(Ok(Vec::new()), parse_names)?;
+        let names = mbox_names.map_or(Ok(Vec::new()), |text| self.shared.judged_names(parse_names(text)))?;
         self.start(operation, &names, options, after, begun)
     }
 
     /// Takes one finished asynchronous call that was started without callbacks: its id and its result as JSON.
-    /// `None` waits as long as it takes.
+    /// `None` waits as long as it takes. A call whose result was taken by its handle does not come here; 10,000
+    /// finished calls are kept, the oldest goes.
     ///
     /// # Errors
     /// [`TargetError::Pending`] when none finished in time, [`TargetError::Closed`] when no more will come.
@@ -374,7 +382,8 @@ impl Drop for TargetClient {
             // A callback dropped the last handle: its thread cannot wait for itself.
             shared.calls.end_all();
             shared.executor.stop();
-            shared.events.close();
+            shared.completions.wake();
+            shared.events.end();
             return;
         }
         shared.end_calls(Some(shared.config.close_timeout));
@@ -393,10 +402,19 @@ struct Prepared {
 }
 
 impl Shared {
+    /// Names that are refused make a refused call.
+    fn judged_names(&self, names: Result<Vec<String>, TargetError>) -> Result<Vec<String>, TargetError> {
+        if names.is_err() {
+            self.stats.call(Operation::GetAttributes);
+            self.stats.failed(Phase::Validate);
+        }
+        names
+    }
+
     fn prepare(&self, operation: Operation, names: &[String], options: &str) -> Result<Prepared, TargetError> {
         let prepared = self.judge(operation, names, options);
         if prepared.is_err() {
-            self.stats.failed(crate::error::Phase::Validate);
+            self.stats.failed(Phase::Validate);
         }
         prepared
     }
@@ -413,6 +431,11 @@ impl Shared {
             return Err(not_in_this_version("decisioning_method", method));
         }
         let normalized = normalize(&self.config, self.clock.now_ms(), &options, operation, names, &self.telemetry)?;
+        let executed = normalized.features.execute_mbox_count;
+        if executed > MAX_MBOXES {
+            self.telemetry.put_back(normalized.telemetry);
+            return Err(too_many_names(executed));
+        }
         Ok(Prepared {
             operation,
             normalized,
@@ -446,10 +469,13 @@ impl Shared {
         let mut received: Vec<(Answer, Digest)> = Vec::with_capacity(parts.len());
         let mut parts = parts.into_iter();
         while let Some(part) = parts.next() {
+            // The caller's id may be any text, and that of a header may not.
+            let header_id =
+                if is_uuid_v4(&part.request_id) { Cow::from(&*part.request_id) } else { Cow::from(ids::uuid()) };
             let shipment = Shipment {
                 url: cluster_url.as_deref().unwrap_or(&default_url),
                 fallback_url: cluster_url.as_ref().map(|_| default_url.as_str()),
-                request_id: &part.request_id,
+                request_id: &header_id,
                 body: &part.body,
                 repeatable: part.repeatable || retry_clicks,
             };
@@ -517,9 +543,15 @@ impl Shared {
         normalized: &Normalized,
         acknowledgement: &mut Acknowledgement,
     ) -> Result<(Answer, Digest), Undelivered> {
-        let answer = deliver(&*self.transport, shipment, &self.config.retry, control, &self.stats)?;
+        let answer = deliver(&*self.transport, shipment, &self.config.retry, control, &self.stats).map_err(
+            |mut undelivered| {
+                undelivered.error.details_mut().request_id = Some(part.request_id.clone());
+                undelivered
+            },
+        )?;
         let (status, attempts) = (answer.status, answer.attempts);
         let unreadable = |mut error: TargetError| {
+            self.stats.failed(Phase::Response);
             let details = error.details_mut();
             details.http_status = Some(status);
             details.request_id = Some(part.request_id.clone());
@@ -596,15 +628,46 @@ fn outcome_of_failure(
     outcome
 }
 
+/// Mboxes of `execute`, those that `get_attributes` adds included.
+const MAX_MBOXES: usize = 50;
+const MAX_MBOX_NAME: usize = 250;
+
+fn too_many_names(count: usize) -> TargetError {
+    let message = format!("`mbox_names` makes {count} mboxes; the API takes at most {MAX_MBOXES}");
+    TargetError::invalid_options("mbox_names", message)
+}
+
+/// The names, each of them once.
 fn checked_names(names: impl IntoIterator<Item = String>) -> Result<Vec<String>, TargetError> {
-    let check = |(at, name): (usize, String)| {
-        if name.is_empty() {
+    let mut seen = HashSet::new();
+    let mut checked = Vec::new();
+    for (at, name) in names.into_iter().enumerate() {
+        let refuse = |rule: &str| {
             let field = format!("mbox_names[{at}]");
-            return Err(TargetError::invalid_options(&*field, format!("`{field}` must not be empty")));
+            let message = format!("`{field}` {rule}");
+            Err(TargetError::invalid_options(field, message))
+        };
+        if name.is_empty() {
+            return refuse("must not be empty");
         }
-        Ok(name)
-    };
-    names.into_iter().enumerate().map(check).collect()
+        if name.len() > MAX_MBOX_NAME && name.chars().count() > MAX_MBOX_NAME {
+            return refuse("must have at most 250 characters");
+        }
+        if seen.insert(name.clone()) {
+            checked.push(name);
+        }
+    }
+    // The request can have asked for 50 of them to be executed, and for 50 to be prefetched.
+    if checked.len() > 2 * MAX_MBOXES { Err(too_many_names(checked.len())) } else { Ok(checked) }
+}
+
+fn is_uuid_v4(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            14 => byte == b'4',
+            _ => byte.is_ascii_hexdigit(),
+        })
 }
 
 fn parse_names(text: &str) -> Result<Vec<String>, TargetError> {

@@ -324,6 +324,19 @@ impl TargetError {
     }
 }
 
+/// Names from outside stand in fields and messages: they must neither break a log's lines nor flood it.
+fn printable(text: String) -> String {
+    const LIMIT: usize = 300;
+    if text.len() <= LIMIT && !text.chars().any(char::is_control) {
+        return text;
+    }
+    let mut shown: String = text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).take(LIMIT).collect();
+    if text.chars().nth(LIMIT).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 fn optional_string(object: &mut ObjectWriter<'_>, key: &'static str, value: Option<&str>) {
     match value {
         Some(text) => object.string(key, text),
@@ -410,8 +423,8 @@ impl TargetError {
 
     /// A message that stands for itself, such as the contract's fixed ones.
     pub(crate) fn invalid_options(field: impl Into<String>, message: impl Into<String>) -> Self {
-        let mut details = ErrorDetails::new(Phase::Validate, message);
-        details.field = Some(field.into());
+        let mut details = ErrorDetails::new(Phase::Validate, printable(message.into()));
+        details.field = Some(printable(field.into()));
         TargetError::InvalidOptions(details)
     }
 

@@ -21,8 +21,10 @@ struct State {
     buffer: VecDeque<String>,
     lost: u64,
     callback: Option<Arc<EventCallback>>,
-    /// The dispatcher is inside a callback.
-    running: bool,
+    /// The number of the event that the dispatcher is inside a callback with.
+    running: Option<u64>,
+    /// How many events the dispatcher has taken.
+    dispatched: u64,
     dispatcher: Option<(JoinHandle<()>, ThreadId)>,
     closed: bool,
     stopped: bool,
@@ -103,7 +105,9 @@ impl Events {
         let old = std::mem::replace(&mut state.callback, callback);
         changed.notify_all();
         let inside = state.dispatcher.as_ref().is_some_and(|(_, id)| *id == std::thread::current().id());
-        while old.is_some() && state.running && !inside {
+        // Whatever runs now is an earlier callback, perhaps one before the last. What runs after it is the new one.
+        let running = state.running.filter(|_| !inside);
+        while running.is_some() && state.running == running {
             state = changed.wait(state).unwrap_or_else(|e| e.into_inner());
         }
         drop(state);
@@ -121,20 +125,22 @@ impl Events {
 
     /// Delivers what is buffered to the callback, if one is set, and ends the thread.
     pub(crate) fn stop(&self) {
-        let (mutex, changed) = &*self.state;
-        let thread = {
-            let mut state = lock(mutex);
-            state.closed = true;
-            state.stopped = true;
-            state.dispatcher.take()
-        };
-        changed.notify_all();
-        if let Some((thread, id)) = thread
+        if let Some((thread, id)) = self.end()
             && id != std::thread::current().id()
         {
             // It catches the host's panics, so there is nothing to learn from the result.
             let _ = thread.join();
         }
+    }
+
+    /// [`Events::stop`] that does not wait: for threads of the library, which the host's callback may wait for.
+    pub(crate) fn end(&self) -> Option<(JoinHandle<()>, ThreadId)> {
+        let (mutex, changed) = &*self.state;
+        let mut state = lock(mutex);
+        state.closed = true;
+        state.stopped = true;
+        changed.notify_all();
+        state.dispatcher.take()
     }
 }
 
@@ -158,7 +164,8 @@ fn dispatch(shared: &(Mutex<State>, Condvar)) {
         let callback = state.callback.clone();
         match callback.and_then(|callback| state.take().map(|event| (callback, event))) {
             Some((callback, event)) => {
-                state.running = true;
+                state.dispatched += 1;
+                state.running = Some(state.dispatched);
                 drop(state);
                 let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| callback(&event)));
                 drop(callback);
@@ -166,7 +173,7 @@ fn dispatch(shared: &(Mutex<State>, Condvar)) {
                     crate::log::error(format_args!("an event callback panicked"));
                 }
                 state = lock(mutex);
-                state.running = false;
+                state.running = None;
                 changed.notify_all();
             }
             None if state.stopped => return,

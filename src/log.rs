@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use crate::sync::lock;
@@ -28,14 +28,24 @@ type Callback = dyn Fn(LogLevel, &str) + Send + Sync;
 
 struct Logger {
     callback: Box<Callback>,
+    /// How many lines it is being called with. Changed under the slot's lock.
+    running: AtomicUsize,
+}
+
+impl Logger {
+    fn is_running(&self) -> bool {
+        self.running.load(Ordering::Relaxed) > 0
+    }
 }
 
 struct Slot {
     current: Option<Arc<Logger>>,
+    /// Replaced while they were running, and running still.
+    retired: Vec<Arc<Logger>>,
 }
 
 static MAX_LEVEL: AtomicI32 = AtomicI32::new(0);
-static SLOT: Mutex<Slot> = Mutex::new(Slot { current: None });
+static SLOT: Mutex<Slot> = Mutex::new(Slot { current: None, retired: Vec::new() });
 static IDLE: Condvar = Condvar::new();
 
 thread_local! {
@@ -49,35 +59,47 @@ thread_local! {
 pub fn set_logger(logger: Option<(LogLevel, Box<dyn Fn(LogLevel, &str) + Send + Sync>)>) {
     let mut slot = lock(&SLOT);
     let level = logger.as_ref().map_or(0, |(level, _)| *level as i32);
-    let old = std::mem::replace(&mut slot.current, logger.map(|(_, callback)| Arc::new(Logger { callback })));
+    let logger = logger.map(|(_, callback)| Arc::new(Logger { callback, running: AtomicUsize::new(0) }));
+    let old = std::mem::replace(&mut slot.current, logger);
     MAX_LEVEL.store(level, Ordering::Relaxed);
+    slot.retired.extend(old.iter().filter(|old| old.is_running()).cloned());
     if LOGGING.get() {
+        drop(slot);
         return;
     }
-    if let Some(mut old) = old {
-        // Whoever runs the old one holds a reference.
-        while let Err(shared) = Arc::try_unwrap(old) {
-            old = shared;
-            slot = IDLE.wait(slot).unwrap_or_else(|e| e.into_inner());
-        }
+    // Those that replaced themselves may run still, too.
+    let retired = slot.retired.clone();
+    while retired.iter().any(|old| old.is_running()) {
+        slot = IDLE.wait(slot).unwrap_or_else(|e| e.into_inner());
     }
+    // The closures are dropped without the lock: they are the host's and may do anything.
+    drop(slot);
 }
 
 pub(crate) fn log(level: LogLevel, message: fmt::Arguments<'_>) {
     if level as i32 > MAX_LEVEL.load(Ordering::Relaxed) || LOGGING.get() {
         return;
     }
-    let Some(logger) = lock(&SLOT).current.clone() else { return };
+    let logger = {
+        let slot = lock(&SLOT);
+        let Some(logger) = slot.current.clone() else { return };
+        logger.running.fetch_add(1, Ordering::Relaxed);
+        logger
+    };
     LOGGING.set(true);
     // A panic of the host's callback is the host's; it must not end a thread of ours.
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         (logger.callback)(level, &message.to_string());
     }));
     LOGGING.set(false);
-    let slot = lock(&SLOT);
-    drop(logger);
+    let mut slot = lock(&SLOT);
+    logger.running.fetch_sub(1, Ordering::Relaxed);
+    slot.retired.retain(|retired| retired.is_running());
+    // Whoever waits has a reference, so this is the last one only if nobody waits.
+    let last = Arc::into_inner(logger);
     drop(slot);
     IDLE.notify_all();
+    drop(last);
 }
 
 pub(crate) fn error(message: fmt::Arguments<'_>) {

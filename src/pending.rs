@@ -56,7 +56,8 @@ impl Completions {
             if let Some(call) = state.pop_front() {
                 return Ok(call);
             }
-            if calls.is_closed() && calls.count() == 0 {
+            // Inside a callback the caller's own call is still in flight: it must not wait for its own end.
+            if calls.is_closed() && (calls.count() == 0 || process::on_library_thread()) {
                 return Err(TargetError::closed());
             }
             // The end of the last call after close wakes nobody here, so do not sleep through it.
@@ -79,9 +80,7 @@ type Callback = Box<dyn FnOnce(&Outcome) + Send>;
 
 /// What happens with the result of an asynchronous call besides being kept for its handle.
 pub(crate) enum After {
-    /// Nothing: whoever has the handle waits.
-    Nothing,
-    /// It waits for `next_completion`.
+    /// It waits for `next_completion`, unless it is taken by the handle.
     Completion,
     /// The host is called.
     Call(Callback),
@@ -126,16 +125,18 @@ impl AsyncCall {
 
     pub(crate) fn finish(self: &Arc<Self>, outcome: Outcome, after: After, shared: &Shared) {
         let outcome = Arc::new(outcome);
-        *lock(&self.outcome) = Some(Arc::clone(&outcome));
+        let mut state = lock(&self.outcome);
+        if matches!(after, After::Completion) {
+            // Before anybody can see the outcome: whoever takes it by the handle then finds the completion to remove.
+            shared.completions().push(self, shared.stats());
+        }
+        *state = Some(Arc::clone(&outcome));
+        drop(state);
         self.done.notify_all();
-        match after {
-            After::Nothing => {}
-            After::Completion => shared.completions().push(self, shared.stats()),
-            After::Call(callback) => {
-                if catch_unwind(AssertUnwindSafe(|| callback(&outcome))).is_err() {
-                    crate::log::error(format_args!("a callback of call {} panicked", self.id));
-                }
-            }
+        if let After::Call(callback) = after
+            && catch_unwind(AssertUnwindSafe(|| callback(&outcome))).is_err()
+        {
+            crate::log::error(format_args!("a callback of call {} panicked", self.id));
         }
     }
 

@@ -15,8 +15,8 @@ pub(crate) struct ExperienceCloudCookie {
 
 impl ExperienceCloudCookie {
     /// Reads fields separated by `|`, raw or percent-encoded once: a digest first, when their number is odd or
-    /// the first is a number (which no key is), then key and value in turn. Expired fields and `NONE` count as absent, so does a cookie that cannot be
-    /// decoded.
+    /// the first is a number (which no key is), then key and value in turn. Expired fields and `NONE` count as
+    /// absent, so does a cookie that cannot be decoded.
     pub(crate) fn parse(cookie: &str, now_ms: i64) -> Self {
         let mut found = ExperienceCloudCookie::default();
         let Some(decoded) = decode_component(cookie) else { return found };

@@ -43,6 +43,14 @@ pub(crate) fn array<'d>(path: impl Display, value: Value<'d>) -> Result<Value<'d
     if value.kind() == Kind::Array { Ok(value) } else { Err(wrong_type(path, "an array", value)) }
 }
 
+/// An array whose elements are objects, or null: those are the caller's.
+pub(crate) fn array_of_objects<'d>(path: &str, value: Value<'d>) -> Result<Value<'d>, TargetError> {
+    for (at, element) in array(path, value)?.elements().enumerate().filter(|(_, element)| !element.is_null()) {
+        object(format_args!("{path}[{at}]"), element)?;
+    }
+    Ok(value)
+}
+
 /// A string's content; an empty one counts as absent.
 pub(crate) fn text<'d>(path: impl Display, value: Value<'d>) -> Result<Option<std::borrow::Cow<'d, str>>, TargetError> {
     match value.as_str() {
@@ -67,6 +75,27 @@ pub(crate) fn impression_id<'d>(
     }
 }
 
+/// `qaMode`.
+pub(crate) fn qa_mode(value: Value<'_>) -> Result<Value<'_>, TargetError> {
+    if let Some(indexes) = object("request.qaMode", value)?.get("previewIndexes").filter(|value| !value.is_null()) {
+        array_of_objects("request.qaMode.previewIndexes", indexes)?;
+    }
+    Ok(value)
+}
+
+/// `experienceCloud.audienceManager`.
+pub(crate) fn audience_manager(value: Value<'_>) -> Result<Value<'_>, TargetError> {
+    const PATH: &str = "request.experienceCloud.audienceManager";
+    for (key, member) in object(PATH, value)?.members().filter(|(_, member)| !member.is_null()) {
+        match &*key {
+            "locationHint" => integer(format_args!("{PATH}.locationHint"), member).map(|_| ())?,
+            "blob" => text(format_args!("{PATH}.blob"), member).map(|_| ())?,
+            _ => {}
+        }
+    }
+    Ok(value)
+}
+
 /// What an mbox, a view, a page load or a notification carries, as far as it decides about anything.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Details {
@@ -74,7 +103,12 @@ pub(crate) struct Details {
 }
 
 /// Checks one member that mboxes, views, page loads and notifications share.
-pub(crate) fn detail(path: &dyn Display, key: &str, value: Value<'_>, details: &mut Details) -> Result<(), TargetError> {
+pub(crate) fn detail(
+    path: &dyn Display,
+    key: &str,
+    value: Value<'_>,
+    details: &mut Details,
+) -> Result<(), TargetError> {
     match key {
         "parameters" | "profileParameters" if !value.is_null() => parameters(&format_args!("{path}.{key}"), value),
         "order" if !value.is_null() => {
@@ -127,7 +161,7 @@ pub(crate) fn mboxes(path: &dyn Display, list: Value<'_>, details: &mut Details)
     }
     for (at, mbox) in list.elements().enumerate() {
         let path = format_args!("{path}[{at}]");
-        object(&path, mbox)?;
+        object(path, mbox)?;
         mbox_name(&path, mbox.get("name"))?;
         for (key, value) in mbox.members() {
             if key == "index" && !value.is_null() {
@@ -144,7 +178,7 @@ pub(crate) fn mboxes(path: &dyn Display, list: Value<'_>, details: &mut Details)
 pub(crate) fn views(path: &dyn Display, list: Value<'_>, details: &mut Details) -> Result<usize, TargetError> {
     for (at, view) in array(path, list)?.elements().enumerate() {
         let path = format_args!("{path}[{at}]");
-        for (key, value) in object(&path, view)?.members() {
+        for (key, value) in object(path, view)?.members() {
             if matches!(&*key, "name" | "key") && !value.is_null() {
                 text(format_args!("{path}.{key}"), value)?;
             }
@@ -225,4 +259,41 @@ pub(crate) fn notification<'d>(path: &dyn Display, value: Value<'d>) -> Result<C
         return missing("timestamp", "must not be missing: milliseconds since 1970");
     }
     Ok(CheckedNotification { value, id: id.into_owned(), is_display, has_impression_id, has_order: details.has_order })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::{Document, Strictness};
+
+    fn field(check: fn(Value<'_>) -> Result<Value<'_>, TargetError>, text: &str) -> Option<String> {
+        let document = Document::parse(text, Strictness::Options).unwrap();
+        check(document.root()).err().and_then(|error| error.details().field.clone())
+    }
+
+    #[test]
+    fn objects_and_lists_of_them_are_told_from_other_types() {
+        for (text, named) in [
+            (r#"{"token":5,"previewIndexes":[{"activityIndex":1},null]}"#, None),
+            (r#"{"previewIndexes":null}"#, None),
+            (r#""x""#, Some("request.qaMode")),
+            (r#"{"previewIndexes":"x"}"#, Some("request.qaMode.previewIndexes")),
+            (r#"{"previewIndexes":[{},5]}"#, Some("request.qaMode.previewIndexes[1]")),
+        ] {
+            assert_eq!(field(qa_mode, text).as_deref(), named, "{text}");
+        }
+    }
+
+    #[test]
+    fn audience_manager_values_have_their_types() {
+        for (text, named) in [
+            (r#"{"locationHint":0,"blob":"","other":[]}"#, None),
+            (r#"{"locationHint":null,"blob":null}"#, None),
+            (r#"[]"#, Some("request.experienceCloud.audienceManager")),
+            (r#"{"locationHint":"9"}"#, Some("request.experienceCloud.audienceManager.locationHint")),
+            (r#"{"blob":5}"#, Some("request.experienceCloud.audienceManager.blob")),
+        ] {
+            assert_eq!(field(audience_manager, text).as_deref(), named, "{text}");
+        }
+    }
 }

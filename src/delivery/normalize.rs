@@ -82,8 +82,10 @@ impl<'d> Request<'d> {
                     "experienceCloud" => read.experience_cloud = Some(limits::object(path, value)?),
                     "execute" => read.execute = Some(limits::object(path, value)?).filter(|v| !v.is_empty()),
                     "prefetch" => read.prefetch = Some(limits::object(path, value)?).filter(|v| !v.is_empty()),
-                    "telemetry" => read.telemetry = Some(value),
+                    "telemetry" => read.telemetry = Some(limits::object(path, value)?),
                     "notifications" => read.notifications = Some(value),
+                    "trace" | "preview" => read.others.push((key.clone(), limits::object(path, value)?)),
+                    "qaMode" => read.others.push((key.clone(), limits::qa_mode(value)?)),
                     _ => read.others.push((key.clone(), value)),
                 }
             }
@@ -120,7 +122,9 @@ impl Asked {
                         |(at, mbox): (usize, Value<'_>)| mbox.get("index").and_then(Value::as_i64).unwrap_or(at as i64);
                     asked.highest_index = value.elements().enumerate().map(index).max();
                 }
-                "views" if with_views => asked.views = limits::views(&format_args!("{path}.views"), value, &mut details)?,
+                "views" if with_views => {
+                    asked.views = limits::views(&format_args!("{path}.views"), value, &mut details)?
+                }
                 _ => {}
             }
         }
@@ -235,7 +239,8 @@ pub(crate) fn normalize(
         let request_id = if is_first { request_id.clone() } else { ids::uuid() };
         let body = write_body(&request_id, once.0, &common, once.1, texts.get(at..end).unwrap_or_default());
         let counts_twice = |n: &CheckedNotification<'_>| !n.is_display || n.has_order;
-        let repeatable = !(is_first && first_has_order) && !slice.iter().any(counts_twice);
+        let has_order = is_first && first_has_order;
+        let repeatable = !has_order && !slice.iter().any(counts_twice);
         let notification_ids = slice.iter().map(|notification| notification.id.clone()).collect();
         parts.push(Part { request_id, body, notification_ids, repeatable });
     }
@@ -372,7 +377,7 @@ fn write_id(
                 object.foreign_key(&key).push_str(value.raw());
             }
             "customerIds" => {
-                customer_ids = Some(limits::array("request.id.customerIds", value)?);
+                customer_ids = Some(limits::array_of_objects("request.id.customerIds", value)?);
                 continue;
             }
             _ if value.as_str().is_some_and(|text| text.is_empty()) => continue,
@@ -468,6 +473,9 @@ fn write_context(out: &mut String, given: Option<Value<'_>>, now_ms: i64) -> Res
                 }
                 has_offset = true;
             }
+            "mobilePlatform" | "application" | "screen" | "window" | "browser" | "address" | "geo" | "clientHints" => {
+                limits::object(format_args!("request.context.{key}"), value)?;
+            }
             _ => {}
         }
         write_without_nulls(object.foreign_key(&key), value);
@@ -495,7 +503,7 @@ fn write_experience_cloud(
         match &*key {
             "analytics" => analytics = Some(limits::object("request.experienceCloud.analytics", value)?),
             "audienceManager" => {
-                audience_manager = Some(limits::object("request.experienceCloud.audienceManager", value)?);
+                audience_manager = Some(limits::audience_manager(value)?);
             }
             _ => write_without_nulls(object.foreign_key(&key), value),
         }

@@ -209,13 +209,13 @@ pub extern "C" fn target_client_refresh(client: *mut target_client, result: *mut
 
 /// Counters since the client was made, read consistently. Works after close.
 ///
-///     {"calls":{"get_offers":n,"get_attributes":n,"send_notifications":n,"in_flight":n},
-///      "requests":n,          HTTP requests, "retries" included
-///      "retries":n,
-///      "errors":{"<phase>":n},          refused calls ("validate") and failed HTTP requests, by phase
-///      "connections":{"open":n,"opened":n,"reused":n},
-///      "notifications":{"acknowledged":n,"not_processed":n,"rejected":n,"unknown":n},
-///      "completions_lost":n}          see target_next_completion
+///   {"calls":{"get_offers":n,"get_attributes":n,"send_notifications":n,"in_flight":n},
+///    "requests":n,          HTTP requests, "retries" included
+///    "retries":n,
+///    "errors":{"<phase>":n},          refused calls ("validate") and failed HTTP requests, by phase
+///    "connections":{"open":n,"opened":n,"reused":n},
+///    "notifications":{"acknowledged":n,"not_processed":n,"rejected":n,"unknown":n},
+///    "completions_lost":n}          see target_next_completion
 ///
 /// @param client  The client. Must not be NULL.
 /// @param result  Receives the counters, or the error object. The caller frees it with target_string_free. NULL
@@ -229,6 +229,8 @@ pub extern "C" fn target_client_stats(client: *mut target_client, result: *mut *
 
 /// Asks for offers: "execute" for what is shown now, "prefetch" for what may be shown later and is reported then
 /// by target_send_notifications. Blocks until the edge has answered or the call's "timeout" is over.
+///
+///   {"request":{"prefetch":{"mboxes":[{"name":"home"}]}},"target_cookie":"<value of the mbox cookie>"}
 ///
 /// @param client   The client. Must not be NULL.
 /// @param options  JSON object, see "Options of a call" at the top. Borrowed for the call.
@@ -280,9 +282,9 @@ pub extern "C" fn target_get_attributes(
 /// Reports what a visitor was shown ("display") and has clicked ("click"). Blocks until the edge has answered.
 /// More than 50 notifications go out in parts, in order.
 ///
-///     {"request":{"notifications":[
-///       {"id":"1","type":"display","timestamp":1621530726000,
-///        "mbox":{"name":"product1","state":"<state of the mbox>"},"tokens":["<eventToken of the option>"]}]}}
+///   {"request":{"notifications":[
+///     {"id":"1","type":"display","timestamp":1621530726000,
+///      "mbox":{"name":"product1","state":"<state of the mbox>"},"tokens":["<eventToken of the option>"]}]}}
 ///
 /// Each notification needs "id" (it comes back when the notification was processed), "type" and "timestamp"
 /// (milliseconds since 1970). A display without "impressionId" gets one, the same in every retry, so that it is
@@ -565,12 +567,13 @@ pub extern "C" fn target_enqueue_notifications(
 /// @param result      Receives the error object. The caller frees it with target_string_free. NULL is allowed.
 ///
 /// @return TARGET_ERR_UNSUPPORTED: the background queue is not in this version.
+///         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_flush(client: *mut target_client, timeout_ms: u64, result: *mut *mut c_char) -> target_status {
     let _ = timeout_ms;
     guard(result, || {
         self::client(client)?;
-        Err(no_queue())
+        Err(if process::on_library_thread() { TargetError::would_deadlock("flush") } else { no_queue() })
     })
 }
 
@@ -581,8 +584,8 @@ fn no_queue() -> TargetError {
 /// Takes one event: a JSON object with "type", "timestamp" (milliseconds since 1970) and what belongs to the type.
 /// In this version:
 ///
-///     client_ready               the client can decide; the first event of every client
-///     send_notification_error    "error": the error object, "ids": notifications that were not acknowledged
+///   client_ready               the client can decide; the first event of every client
+///   send_notification_error    "error": the error object, "ids": notifications that were not acknowledged
 ///
 /// Ignore types and members that you do not know. "event_buffer" events are kept; then the oldest goes, and the next
 /// one has "lost" with the number of those that went. An event is a notice: losing one loses no notification.

@@ -1,4 +1,5 @@
 //! What C callers cannot do from C: inject a panic, and hold the tables against the Rust enum.
+#![allow(clippy::indexing_slicing, reason = "a test that panics has failed, as it should")]
 
 use std::ffi::{CStr, CString, c_char};
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use ureq::Agent;
-use ureq::http::{HeaderName, HeaderValue};
+use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
 
 use super::control::{CallControl, enter};
@@ -25,6 +25,8 @@ pub(crate) const MAX_ANSWER: u64 = 16 * 1024 * 1024;
 
 /// Sent as `X-EXC-SDK` with every request.
 const SDK_NAME: &str = "adobe-target-native";
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Names that `headers` must not hold: what this library or HTTP itself sets.
 const RESERVED_HEADERS: [&str; 21] = [
@@ -56,14 +58,15 @@ const RESERVED_HEADERS: [&str; 21] = [
 pub(crate) struct HttpTransport {
     http: Agent,
     https: Agent,
-    headers: Vec<(HeaderName, HeaderValue)>,
+    /// What every request has.
+    headers: HeaderMap,
     counts: Arc<ConnectionCounts>,
 }
 
 impl HttpTransport {
     pub(crate) fn new(config: &ClientConfig) -> Result<Self, TargetError> {
         let proxies = proxies(&config.proxy, |name| std::env::var(name).ok())?;
-        let headers = extra_headers(config)?;
+        let headers = fixed_headers(config)?;
         let tls = tls_config(&config.tls)?;
         let counts = Arc::new(ConnectionCounts::default());
         let resolver = CachingResolver::new();
@@ -93,7 +96,6 @@ impl HttpTransport {
                 .max_redirects_will_error(false)
                 .user_agent("")
                 .accept("")
-                .accept_encoding("gzip")
                 .timeout_await_100(None)
                 .max_idle_connections(config.max_idle_connections)
                 .max_idle_connections_per_host(config.max_idle_connections)
@@ -113,16 +115,13 @@ impl HttpTransport {
 
     fn exchange(&self, request: &HttpRequest<'_>) -> Result<HttpResponse, ureq::Error> {
         let agent = if request.url.starts_with("https:") { &self.https } else { &self.http };
-        let mut builder = agent
-            .post(request.url)
-            .header("content-type", HeaderValue::from_static("application/json"))
-            .header("x-exc-sdk", HeaderValue::from_static(SDK_NAME))
-            .header("x-exc-sdk-version", HeaderValue::from_static(env!("CARGO_PKG_VERSION")))
-            .header("x-request-id", request.request_id);
-        for (name, value) in &self.headers {
-            builder = builder.header(name, value);
-        }
-        let mut response = builder.send(request.body)?;
+        let mut headers = self.headers.clone();
+        headers.insert(REQUEST_ID, HeaderValue::from_str(request.request_id).map_err(ureq::http::Error::from)?);
+        let mut post = Request::new(request.body);
+        *post.method_mut() = Method::POST;
+        *post.uri_mut() = request.url.parse().map_err(ureq::http::Error::from)?;
+        *post.headers_mut() = headers;
+        let mut response = agent.run(post)?;
         let retry_after =
             response.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
         let status = response.status().as_u16();
@@ -248,6 +247,19 @@ fn describe(error: &ureq::Error, phase: Phase, tls_error: Option<&rustls::Error>
         // Errors of ureq's own name hosts and reasons, no credentials.
         other => format!("{action} failed: {other}"),
     }
+}
+
+/// What every request has besides its own id.
+fn fixed_headers(config: &ClientConfig) -> Result<HeaderMap, TargetError> {
+    let mut headers = HeaderMap::with_capacity(8 + config.headers.len());
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    headers.insert("x-exc-sdk", HeaderValue::from_static(SDK_NAME));
+    headers.insert("x-exc-sdk-version", HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
+    for (name, value) in extra_headers(config)? {
+        headers.insert(name, value);
+    }
+    Ok(headers)
 }
 
 fn extra_headers(config: &ClientConfig) -> Result<Vec<(HeaderName, HeaderValue)>, TargetError> {

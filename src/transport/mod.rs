@@ -19,7 +19,7 @@ use control::CallControl;
 /// One POST of JSON.
 pub(crate) struct HttpRequest<'a> {
     pub url: &'a str,
-    /// The same for every attempt of one part of a call.
+    /// A UUID, the same for every attempt of one part of a call.
     pub request_id: &'a str,
     pub body: &'a str,
 }

@@ -69,6 +69,7 @@ impl<In: Transport> Connector<In> for TcpConnector {
                         buffers: LazyBuffers::new(BUFFER_SIZE, BUFFER_SIZE),
                         unsent: Vec::new(),
                         just_used: false,
+                        read_limit: Duration::ZERO,
                         counts: Arc::clone(&self.counts),
                     })));
                 }
@@ -124,6 +125,8 @@ pub(crate) struct TcpTransport {
     unsent: Vec<u8>,
     /// The probe right after an answer is skipped: the one before the next request sees all that it would.
     just_used: bool,
+    /// The socket's read timeout; zero where none is set yet.
+    read_limit: Duration,
     counts: Arc<ConnectionCounts>,
 }
 
@@ -150,18 +153,41 @@ impl TcpTransport {
         Ok(control)
     }
 
+    /// Has a read end no later than after `remaining`. It may end earlier, so whoever reads looks again: that
+    /// way most calls find the socket's timeout fit and save a system call.
+    fn limit_read(&mut self, remaining: Duration) -> Result<(), ureq::Error> {
+        if self.read_limit <= remaining && self.read_limit >= remaining / 2 {
+            return Ok(());
+        }
+        let coarse = remaining.saturating_sub(remaining / 8);
+        let limit = if coarse > Duration::from_millis(200) { coarse } else { remaining };
+        self.socket.set_read_timeout(Some(limit))?;
+        self.read_limit = limit;
+        Ok(())
+    }
+
     fn flush(&mut self, control: &CallControl) -> Result<(), ureq::Error> {
         let mut written = 0;
         while let Some(rest) = self.unsent.get(written..).filter(|rest| !rest.is_empty()) {
-            let remaining = control.remaining().ok_or_else(timed_out)?;
-            self.socket.set_write_timeout(Some(remaining))?;
-            match (&*self.socket).write(rest) {
+            match write_now(&self.socket, rest) {
                 Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
                 Ok(n) => {
                     control.mark_written();
                     written += n;
                 }
-                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    // The socket's buffer is full, which a small request never sees.
+                    self.socket.set_write_timeout(Some(control.remaining().ok_or_else(timed_out)?))?;
+                    match (&*self.socket).write(rest) {
+                        Ok(n) => {
+                            control.mark_written();
+                            written += n;
+                        }
+                        Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                        Err(e) => return Err(e.into()),
+                    }
+                }
                 Err(e) => return Err(e.into()),
             }
         }
@@ -190,8 +216,7 @@ impl Transport for TcpTransport {
         self.flush(&control)?;
         self.just_used = true;
         loop {
-            let remaining = control.remaining().ok_or_else(timed_out)?;
-            self.socket.set_read_timeout(Some(remaining))?;
+            self.limit_read(control.remaining().ok_or_else(timed_out)?)?;
             match (&*self.socket).read(self.buffers.input_append_buf()) {
                 Ok(n) => {
                     self.buffers.input_appended(n);
@@ -217,6 +242,17 @@ impl Transport for TcpTransport {
         }
         open
     }
+}
+
+/// Writes what fits without waiting.
+#[cfg(target_os = "linux")]
+fn write_now(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
+    socket.send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn write_now(_: &Socket, _: &[u8]) -> io::Result<usize> {
+    Err(io::ErrorKind::WouldBlock.into())
 }
 
 /// Bytes or an end of file on an idle connection both mean that it is no use any more.

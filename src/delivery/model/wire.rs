@@ -62,6 +62,10 @@ pub(super) fn plain_number<S: Serializer>(number: &Option<f64>, serializer: S) -
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match number {
         Some(number) if number.fract() == 0.0 && number.abs() < EXACT => serializer.serialize_i64(*number as i64),
+        // serde_json would write null, and a member that is null is left out.
+        Some(number) if !number.is_finite() => {
+            Err(serde::ser::Error::custom(format_args!("{number} is no number that JSON has")))
+        }
         _ => number.serialize(serializer),
     }
 }

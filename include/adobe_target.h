@@ -1,0 +1,733 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/*
+ * Client of the Adobe Target Delivery API: asks for personalized offers and reports what visitors saw and
+ * clicked. Independent, not affiliated with Adobe.
+ *
+ * Generated from the library's exports: do not edit.
+ *
+ *
+ * Example
+ *
+ *     #include <stdio.h>
+ *     #include "adobe_target.h"
+ *
+ *     int main(void) {
+ *         const char *config = "{\"client\":\"acme\",\"organization_id\":\"1234@AdobeOrg\"}";
+ *         const char *options = "{\"request\":{\"execute\":{\"mboxes\":[{\"name\":\"home\"}]}}}";
+ *         target_client *client;
+ *         char *result;
+ *         target_status status = target_client_create(config, &client, &result);
+ *         if (status == TARGET_OK) {
+ *             target_string_free(result);
+ *             status = target_get_offers(client, options, &result);
+ *         }
+ *         printf("%s: %s\n", target_status_name(status), result);
+ *         target_string_free(result);
+ *         target_client_free(client);
+ *         return status;
+ *     }
+ *
+ *
+ * Texts
+ *
+ *     JSON goes in as NUL-terminated UTF-8. It is read during the call only: the caller keeps it and may change
+ *     or free it as soon as the function returns.
+ *     JSON comes out as NUL-terminated UTF-8 in *result. The caller owns it and frees it with target_string_free,
+ *     never with free().
+ *     Each "char **result" may be NULL. It is set to NULL first and written last: with TARGET_OK it is the result
+ *     (NULL where a function has none), with any other status the error object.
+ *     A pointer that the comment of a function does not allow to be NULL is checked: TARGET_ERR_INVALID_ARGUMENT.
+ *     So is text that is not UTF-8. Other out-parameters are set to NULL or 0 first, too.
+ *
+ * Objects
+ *
+ *     A target_client and a target_request are freed by the function that bears their name, once, by the caller.
+ *     Strings and requests stay valid when their client is closed and when it is freed.
+ *
+ * Threads
+ *
+ *     Every function may be called from any thread at any time on the same object. Only the call that frees an
+ *     object must be the last one on it, with no other still running. Nothing is kept per thread: a result or an
+ *     error is only where the call has put it.
+ *
+ * Times
+ *
+ *     Durations are milliseconds. A "timeout_ms" of 0 only looks, TARGET_WAIT_FOREVER has no limit. Points in time
+ *     are milliseconds since 1970.
+ *
+ * Names
+ *
+ *     Names of the library are in snake_case. Names of the Delivery API stay as they are inside "request",
+ *     "response", "trace", "visitor_state" and the cookie objects. Statuses, levels, event types and members of
+ *     results never change their meaning; new ones may come. Ignore those that you do not know.
+ *
+ * Errors
+ *
+ *     {"code":"TARGET_ERR_HTTP","message":"the edge answered 400: invalid token","phase":"response",
+ *      "field":null,"http_status":400,"api_message":"invalid token","request_id":"7e1f...","retryable":false,
+ *      "retry_after_ms":null,"attempts":1,"elapsed_ms":12}
+ *
+ *     code             the name of the status
+ *     message          for people; names the field and the limit
+ *     phase            where it happened: validate, resolve, connect, tls, proxy, send, receive, response, decide,
+ *                      queue, storage
+ *     field            the argument or member that is wrong, such as "request.notifications[0].timestamp", or null
+ *     http_status      of the edge's answer, or null
+ *     api_message      what the edge said, or null
+ *     request_id       the X-Request-Id of the request that failed, or null
+ *     retryable        whether the same call may succeed later
+ *     retry_after_ms   the wait that the edge asked for, or null
+ *     attempts         HTTP requests made
+ *     elapsed_ms       since the call began
+ *     result           only where a part of the work was done: see the function
+ *
+ *     No error, log line or event holds a cookie, a token, credentials of a proxy or a whole body.
+ *
+ * Configuration (target_client_create)
+ *
+ *     Each key may also be written in camelCase (organizationId), but in one spelling only. A null is the same as
+ *     absent. Keys that are unknown or given twice are errors.
+ *
+ *     client                 string, required: the Target client code
+ *     organization_id        string, required: the IMS organization
+ *     server_domain          "host[:port]" instead of <client>.tt.omtrdc.net
+ *     secure                 true; false uses http:// everywhere
+ *     edge_affinity          whether a known cluster moves requests to its own host. True, but false with
+ *                            server_domain
+ *     timeout                3000: total deadline of one call with all its retries; 0 is the default
+ *     connect_timeout        1000
+ *     target_location_hint   string: cluster of visitors of whom none is known
+ *     environment_id         integer, sent in every request
+ *     property_token         string: default of "property" in requests
+ *     version                string: query parameter "version"
+ *     telemetry_enabled      false: whether SDK telemetry goes along with requests
+ *     proxy                  "env": the proxy that the environment names (https_proxy, HTTPS_PROXY, http_proxy,
+ *                            all_proxy, ALL_PROXY, no_proxy, NO_PROXY; read once, on creation); "none"; or a URL
+ *                            with optional credentials
+ *     tls                    object: "ca_file" (PEM, instead of the roots), "roots" ("bundled" or "system"),
+ *                            "client_certificate_file", "client_key_file" (PEM)
+ *     headers                object of strings, added to every request
+ *     max_idle_connections   16
+ *     max_idle_age           15000
+ *     retry                  object: "max_attempts" 3, "base_delay" 100, "max_delay" 2000
+ *     retry_clicks           false: whether clicks and orders are repeated although they may have been counted
+ *     event_buffer           1024: events kept for target_next_event
+ *     close_timeout          2000: what target_client_free waits for calls in flight
+ *     fixed_clock_ms         integer: what cookies and timestamps see as now, for reproducible tests
+ *
+ *     Known and checked, but for functions that are not in this version: decisioning_method (other than
+ *     "server-side": TARGET_ERR_UNSUPPORTED), environment, cdn_environment, cdn_base_path, artifact_location,
+ *     artifact_format, artifact_payload, artifact_cache_dir, polling_interval, maximum_wait_ready,
+ *     all_matching_mboxes, notifications (with "spool_dir" in it: TARGET_ERR_UNSUPPORTED).
+ *
+ * Options of a call
+ *
+ *     Spelling as above.
+ *
+ *     request                object, required: a Delivery API request with "execute", "prefetch", "notifications",
+ *                            "id", "context" and so on. Members that the library does not know pass through. Its
+ *                            alias is "events".
+ *     target_cookie          string: value of the visitor's mbox cookie
+ *     target_location_hint   string: value of the visitor's mboxEdgeCluster cookie
+ *     visitor_cookie         string: value of the visitor's AMCV_<organization> cookie
+ *     session_id             string of 1 to 128 printable characters without space, ? and /, for a visitor whose
+ *                            cookie has none. Without both a new one is made.
+ *     customer_ids           array of CustomerId, or object {"code":"id"} or
+ *                            {"code":{"id":"id","authState":0|1|2}}
+ *     consumer_id            string: names the caller when several calls are stitched together
+ *     decisioning_method     "server-side"
+ *     timeout, retry_clicks  instead of the client's
+ *
+ * The result of a call (the envelope)
+ *
+ *     request                     the request as it was sent
+ *     response                    the Delivery API response as it came
+ *     target_cookie               {"name":"mbox","value":"...","maxAge":seconds}: the cookie to set, and to give as
+ *                                 "target_cookie" of the visitor's next call
+ *     target_location_hint_cookie {"name":"mboxEdgeCluster","value":"...","maxAge":1860}; absent when no cluster
+ *                                 is known
+ *     analytics_details, trace, response_tokens
+ *                                 arrays, gathered from the whole response; absent when empty
+ *     meta                        {"decisioning_method":"server-side","remote_mboxes":[...],"remote_views":[...]},
+ *                                 for a call with notifications also "notifications":{"acknowledged":[ids],
+ *                                 "unacknowledged":[ids]}
+ *     visitor_state               to hand to the visitor library in the browser
+ *
+ * Callbacks
+ *
+ *     They run on threads of the library. No lock is held meanwhile, and they may call the library. Where a wait
+ *     could be for the callback itself it is refused: target_client_close, target_client_wait_ready, target_flush
+ *     and target_request_wait (for a call that has not finished) answer TARGET_ERR_WOULD_DEADLOCK, and
+ *     target_client_free logs an error and does nothing.
+ *     Neither an exception nor longjmp may leave a callback.
+ *
+ * Process
+ *
+ *     The library installs no signal handler and no exit handler, raises no SIGPIPE, prints nothing, keeps no state
+ *     of the process but the logger, and reads no environment variable but the proxy's. Once loaded it stays
+ *     mapped, also after dlclose.
+ *     Close or free a client before the process ends if what it is sending matters.
+ *     Fork: a child makes clients of its own. It neither uses nor frees those of its parent, whose threads it has
+ *     not and whose connections are not its own.
+ */
+
+
+#ifndef ADOBE_TARGET_H
+#define ADOBE_TARGET_H
+
+#include <stdint.h>
+
+/** Version of this header; that of the library is target_version(). */
+#define TARGET_VERSION "0.1.0"
+
+/** ABI version of this header; that of the library is target_abi_version(). */
+#define TARGET_ABI_VERSION 1u
+
+/** A wait without a limit. */
+#define TARGET_WAIT_FOREVER UINT64_MAX
+
+/** The outcome of a function. Values are never renumbered; new ones may come. */
+typedef int32_t target_status;
+
+enum {
+    /** It was done. */
+    TARGET_OK = 0,
+    /** An argument is NULL or not UTF-8. */
+    TARGET_ERR_INVALID_ARGUMENT = 1,
+    /** A text is no JSON. Nothing was sent. */
+    TARGET_ERR_INVALID_JSON = 2,
+    /** A member is missing, of the wrong type, out of limits, unknown or given twice. Nothing was sent. */
+    TARGET_ERR_INVALID_OPTIONS = 3,
+    /** On-device decisioning has no usable artifact yet. Not in this version. */
+    TARGET_ERR_NOT_READY = 4,
+    /** The call's own deadline passed. */
+    TARGET_ERR_TIMEOUT = 5,
+    /** Name look-up, connect, TLS, proxy, or a connection that broke. */
+    TARGET_ERR_NETWORK = 6,
+    /** The edge answered with an error status. */
+    TARGET_ERR_HTTP = 7,
+    /** The edge's answer cannot be read. */
+    TARGET_ERR_INVALID_RESPONSE = 8,
+    /** Too many asynchronous calls wait. Nothing was taken. */
+    TARGET_ERR_QUEUE_FULL = 9,
+    /** The spool of notifications cannot be used. Not in this version. */
+    TARGET_ERR_STORAGE = 10,
+    /** The client is closed. */
+    TARGET_ERR_CLOSED = 11,
+    /** A bug in the library, please report it. The client stays usable. */
+    TARGET_ERR_INTERNAL = 12,
+    /** A wait ended before what it waited for. Wait again. */
+    TARGET_ERR_PENDING = 13,
+    /** The call was cancelled. */
+    TARGET_ERR_CANCELLED = 14,
+    /** A wait inside a callback that could never end. */
+    TARGET_ERR_WOULD_DEADLOCK = 15,
+    /** Known, but not in this version. */
+    TARGET_ERR_UNSUPPORTED = 16
+};
+
+/** How grave a log line is. Values are never renumbered; new ones may come. */
+typedef int32_t target_log_level;
+
+enum {
+    /** Something was lost or a bug showed. */
+    TARGET_LOG_ERROR = 1,
+    /** Something is not as it should be, and was dealt with. */
+    TARGET_LOG_WARN = 2,
+    /** What happens seldom and may be of interest. */
+    TARGET_LOG_INFO = 3,
+    /** What each call does. */
+    TARGET_LOG_DEBUG = 4,
+    /** Everything. */
+    TARGET_LOG_TRACE = 5
+};
+
+
+/**
+ * A client of Target for one client code and organization. Made by target_client_create, freed by
+ * target_client_free. One client serves a whole process: it pools connections, and any number of threads may use
+ * it at the same time.
+ */
+typedef struct target_client target_client;
+
+/**
+ * An asynchronous call. Made by the _async functions, freed by target_request_free. It may be used after its
+ * client was closed and after its client was freed. Any number of threads may use it at the same time.
+ */
+typedef struct target_request target_request;
+
+/**
+ * Takes a result, an error object or an event.
+ *
+ * Runs on a thread of the library, never on the caller's. It may call the library; it must not throw or longjmp.
+ *
+ * @param json       NUL-terminated UTF-8. Borrowed for the callback: copy what is needed later, do not free it.
+ * @param user_data  The pointer that was given with the callback.
+ */
+typedef void (*target_callback)(const char *json,
+                                void *user_data);
+
+/**
+ * Takes a log line.
+ *
+ * Runs on whichever thread logs, a caller's own inside one of its calls included, and on several at the same
+ * time. It may call the library; lines that arise inside it are left out. It must not throw or longjmp.
+ *
+ * @param level      One of the TARGET_LOG_ constants. Take a value that you do not know for TARGET_LOG_TRACE.
+ * @param message    NUL-terminated UTF-8, one line without a line break at its end. Borrowed for the callback.
+ * @param user_data  The pointer that was given with the callback.
+ */
+typedef void (*target_log_callback)(target_log_level level,
+                                    const char *message,
+                                    void *user_data);
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The version of the library that is linked or loaded, such as "0.1.0"; TARGET_VERSION is that of this header.
+ *
+ * @return A static text: do not free it.
+ */
+const char *target_version(void);
+
+/**
+ * The ABI version of the library that is linked or loaded. It fits this header if it equals TARGET_ABI_VERSION.
+ * It is raised only when a symbol, a prototype or a documented meaning goes; it is the number in the soname.
+ */
+uint32_t target_abi_version(void);
+
+/**
+ * Makes a client. Reads the proxy variables of the environment and the files that "tls" names; does no network
+ * work.
+ *
+ * @param config  JSON object, see "Configuration" at the top. Borrowed for the call.
+ * @param client  Receives the client, NULL on failure. Must not be NULL. The caller frees it with
+ *                target_client_free.
+ * @param result  Receives {"ready":true}, or the error object. The caller frees it with target_string_free.
+ *                NULL is allowed.
+ *
+ * @return TARGET_OK.
+ *         TARGET_ERR_INVALID_OPTIONS: a key is missing, unknown, given twice, of the wrong type or out of limits;
+ *         "field" names it.
+ *         TARGET_ERR_UNSUPPORTED: the key asks for what this version does not have; "field" names it.
+ */
+target_status target_client_create(const char *config,
+                                   target_client **client,
+                                   char **result);
+
+/**
+ * Ends a client. From now on new calls answer TARGET_ERR_CLOSED. Calls in flight may end within the time; after
+ * it they are ended with TARGET_ERR_CLOSED, their callbacks run as for any other error. A second or parallel
+ * close waits likewise and answers the same.
+ *
+ * After it target_client_stats, target_request_wait, target_next_completion and target_next_event still work.
+ * The client still has to be freed.
+ *
+ * @param client      The client. Must not be NULL.
+ * @param timeout_ms  0 ends all calls at once, TARGET_WAIT_FOREVER waits as long as they take.
+ * @param result      Receives {"acknowledged":n,"rejected":n,"dropped":n,"pending":n}: what became of the
+ *                    background queue of notifications, of which this version has none, so all are 0. Or the
+ *                    error object. The caller frees it with target_string_free. NULL is allowed.
+ *
+ * @return TARGET_OK.
+ *         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library; nothing was closed.
+ */
+target_status target_client_close(target_client *client,
+                                  uint64_t timeout_ms,
+                                  char **result);
+
+/**
+ * Frees a client. Closes it with its "close_timeout" if it is still open, waits until callbacks that run have
+ * returned, and joins its threads: after it, no callback of this client runs.
+ *
+ * Strings and request handles that came from the client stay valid. Called inside a callback of the library it
+ * logs an error and does nothing.
+ *
+ * @param client  The client. NULL is allowed. No other call may be running on it, and none may come later.
+ */
+void target_client_free(target_client *client);
+
+/**
+ * Waits until the client can decide. A server-side client is ready at once, and others are not in this version.
+ *
+ * @param client      The client. Must not be NULL.
+ * @param timeout_ms  0 only looks, TARGET_WAIT_FOREVER has no limit.
+ * @param result      Receives {"ready":true}, or the error object. The caller frees it with target_string_free.
+ *                    NULL is allowed.
+ *
+ * @return TARGET_OK.
+ *         TARGET_ERR_PENDING: the wait ended first.
+ *         TARGET_ERR_CLOSED: the client is closed.
+ *         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library.
+ */
+target_status target_client_wait_ready(target_client *client,
+                                       uint64_t timeout_ms,
+                                       char **result);
+
+/**
+ * Downloads the rule artifact of on-device decisioning now.
+ *
+ * @param client  The client. Must not be NULL.
+ * @param result  Receives the error object. The caller frees it with target_string_free. NULL is allowed.
+ *
+ * @return TARGET_ERR_UNSUPPORTED: on-device decisioning is not in this version.
+ */
+target_status target_client_refresh(target_client *client,
+                                    char **result);
+
+/**
+ * Counters since the client was made, read consistently. Works after close.
+ *
+ *   {"calls":{"get_offers":n,"get_attributes":n,"send_notifications":n,"in_flight":n},
+ *    "requests":n,          HTTP requests, "retries" included
+ *    "retries":n,
+ *    "errors":{"<phase>":n},          refused calls ("validate") and failed HTTP requests, by phase
+ *    "connections":{"open":n,"opened":n,"reused":n},
+ *    "notifications":{"acknowledged":n,"not_processed":n,"rejected":n,"unknown":n},
+ *    "completions_lost":n}          see target_next_completion
+ *
+ * @param client  The client. Must not be NULL.
+ * @param result  Receives the counters, or the error object. The caller frees it with target_string_free. NULL
+ *                is allowed.
+ *
+ * @return TARGET_OK.
+ */
+target_status target_client_stats(target_client *client,
+                                  char **result);
+
+/**
+ * Asks for offers: "execute" for what is shown now, "prefetch" for what may be shown later and is reported then
+ * by target_send_notifications. Blocks until the edge has answered or the call's "timeout" is over.
+ *
+ *   {"request":{"prefetch":{"mboxes":[{"name":"home"}]}},"target_cookie":"<value of the mbox cookie>"}
+ *
+ * @param client   The client. Must not be NULL.
+ * @param options  JSON object, see "Options of a call" at the top. Borrowed for the call.
+ * @param result   Receives the envelope (see "The result of a call" at the top), or the error object. The caller
+ *                 frees it with target_string_free. NULL is allowed.
+ *
+ * @return TARGET_OK.
+ *         TARGET_ERR_INVALID_ARGUMENT, TARGET_ERR_INVALID_JSON, TARGET_ERR_INVALID_OPTIONS,
+ *         TARGET_ERR_UNSUPPORTED: nothing was sent; "field" names the argument or member.
+ *         TARGET_ERR_TIMEOUT, TARGET_ERR_NETWORK, TARGET_ERR_HTTP, TARGET_ERR_INVALID_RESPONSE: "retryable" says
+ *         whether the same call may succeed later. What may be repeated was repeated within the timeout.
+ *         TARGET_ERR_CLOSED: the client is closed, or was closed meanwhile.
+ */
+target_status target_get_offers(target_client *client,
+                                const char *options,
+                                char **result);
+
+/**
+ * Asks for JSON offers as attributes. Mboxes that the request has neither in "execute" nor in "prefetch" are
+ * added to "execute". Blocks like target_get_offers.
+ *
+ * @param client      The client. Must not be NULL.
+ * @param mbox_names  JSON array of strings, such as ["hero","cart"]. Borrowed for the call.
+ * @param options     As of target_get_offers, but "request" may be missing. Borrowed for the call. NULL is
+ *                    allowed.
+ * @param result      Receives the envelope with one more member, "attributes":{"<mbox>":{"<key>":value}}, where
+ *                    the JSON offers of each mbox are merged in their order. Or the error object. The caller
+ *                    frees it with target_string_free. NULL is allowed.
+ *
+ * @return As of target_get_offers.
+ */
+target_status target_get_attributes(target_client *client,
+                                    const char *mbox_names,
+                                    const char *options,
+                                    char **result);
+
+/**
+ * Reports what a visitor was shown ("display") and has clicked ("click"). Blocks until the edge has answered.
+ * More than 50 notifications go out in parts, in order.
+ *
+ *   {"request":{"notifications":[
+ *     {"id":"1","type":"display","timestamp":1621530726000,
+ *      "mbox":{"name":"product1","state":"<state of the mbox>"},"tokens":["<eventToken of the option>"]}]}}
+ *
+ * Each notification needs "id" (it comes back when the notification was processed), "type" and "timestamp"
+ * (milliseconds since 1970). A display without "impressionId" gets one, the same in every retry, so that it is
+ * counted once. A click or an order that may have been counted is not repeated unless "retry_clicks" is true.
+ *
+ * @param client   The client. Must not be NULL.
+ * @param options  As of target_get_offers; "notifications" in its "request" is a non-empty array. Borrowed for
+ *                 the call.
+ * @param result   Receives the envelope; its "meta" has "notifications":{"acknowledged":[ids],
+ *                 "unacknowledged":[ids]}. Or the error object, which has where anything may have been sent
+ *                 "result":{"notifications":{"acknowledged":[ids],"rejected":[ids],"unknown":[ids],
+ *                 "not_sent":[ids]}} ("unknown": sent, not answered; "not_sent": never left, or not processed).
+ *                 The caller frees it with target_string_free. NULL is allowed.
+ *
+ * @return As of target_get_offers.
+ */
+target_status target_send_notifications(target_client *client,
+                                        const char *options,
+                                        char **result);
+
+/**
+ * Does target_get_offers on a thread of the library and returns at once.
+ *
+ * If this returns TARGET_OK, exactly one of the two callbacks runs, once, also when the client is closed first; a
+ * NULL one is skipped. With both NULL the finished call waits for target_next_completion. If this returns
+ * anything else, no callback ever runs: arguments, options, a closed client and too many waiting calls are judged
+ * before it returns.
+ *
+ * At most 32 calls of a client are under way at the same time, the next 10,000 wait for a thread; the deadline
+ * counts from this call. A callback that blocks holds one of those threads.
+ *
+ * @param client        The client. Must not be NULL.
+ * @param options       As of target_get_offers. Borrowed for this call alone.
+ * @param callback      Runs once if the call succeeds, with the envelope, on a thread of the library. NULL is
+ *                      allowed.
+ * @param err_callback  Runs once if the call fails, with the error object, on a thread of the library. NULL is
+ *                      allowed.
+ * @param user_data     Handed to the callback. The library never looks at it. It must live until the callback has
+ *                      returned. NULL is allowed.
+ * @param request       Receives a handle to wait for the call and to cancel it, before any callback runs; NULL on
+ *                      failure. The caller frees it with target_request_free. NULL is allowed.
+ * @param result        Receives NULL on success, the error object on failure. The caller frees it with
+ *                      target_string_free. NULL is allowed.
+ *
+ * @return TARGET_OK: the call was taken.
+ *         TARGET_ERR_QUEUE_FULL: too many calls wait already; nothing was taken.
+ *         Otherwise as of target_get_offers for what can be told before anything is sent.
+ */
+target_status target_get_offers_async(target_client *client,
+                                      const char *options,
+                                      target_callback callback,
+                                      target_callback err_callback,
+                                      void *user_data,
+                                      target_request **request,
+                                      char **result);
+
+/**
+ * Does target_get_attributes on a thread of the library and returns at once. See target_get_offers_async.
+ *
+ * @param client        The client. Must not be NULL.
+ * @param mbox_names    As of target_get_attributes. Borrowed for this call alone.
+ * @param options       As of target_get_attributes. Borrowed for this call alone. NULL is allowed.
+ * @param callback      Runs once if the call succeeds, with the envelope, on a thread of the library. NULL is
+ *                      allowed.
+ * @param err_callback  Runs once if the call fails, with the error object, on a thread of the library. NULL is
+ *                      allowed.
+ * @param user_data     Handed to the callback. The library never looks at it. It must live until the callback has
+ *                      returned. NULL is allowed.
+ * @param request       Receives a handle to wait for the call and to cancel it, before any callback runs; NULL on
+ *                      failure. The caller frees it with target_request_free. NULL is allowed.
+ * @param result        Receives NULL on success, the error object on failure. The caller frees it with
+ *                      target_string_free. NULL is allowed.
+ *
+ * @return As of target_get_offers_async.
+ */
+target_status target_get_attributes_async(target_client *client,
+                                          const char *mbox_names,
+                                          const char *options,
+                                          target_callback callback,
+                                          target_callback err_callback,
+                                          void *user_data,
+                                          target_request **request,
+                                          char **result);
+
+/**
+ * Does target_send_notifications on a thread of the library and returns at once. See target_get_offers_async.
+ *
+ * @param client        The client. Must not be NULL.
+ * @param options       As of target_send_notifications. Borrowed for this call alone.
+ * @param callback      Runs once if the call succeeds, with the envelope, on a thread of the library. NULL is
+ *                      allowed.
+ * @param err_callback  Runs once if the call fails, with the error object, on a thread of the library. NULL is
+ *                      allowed.
+ * @param user_data     Handed to the callback. The library never looks at it. It must live until the callback has
+ *                      returned. NULL is allowed.
+ * @param request       Receives a handle to wait for the call and to cancel it, before any callback runs; NULL on
+ *                      failure. The caller frees it with target_request_free. NULL is allowed.
+ * @param result        Receives NULL on success, the error object on failure. The caller frees it with
+ *                      target_string_free. NULL is allowed.
+ *
+ * @return As of target_get_offers_async.
+ */
+target_status target_send_notifications_async(target_client *client,
+                                              const char *options,
+                                              target_callback callback,
+                                              target_callback err_callback,
+                                              void *user_data,
+                                              target_request **request,
+                                              char **result);
+
+/**
+ * Waits until an asynchronous call has finished. From then on every wait answers at once, with the call's own
+ * status and a fresh copy of its result: whether or not callbacks ran, before and after close and free of the
+ * client.
+ *
+ * @param request     The handle. Must not be NULL.
+ * @param timeout_ms  0 only looks, TARGET_WAIT_FOREVER has no limit.
+ * @param result      Receives the envelope, or the error object. The caller frees it with target_string_free.
+ *                    NULL is allowed.
+ *
+ * @return The call's own status.
+ *         TARGET_ERR_PENDING: the call goes on; nothing is lost.
+ *         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library, and the call has not finished.
+ */
+target_status target_request_wait(target_request *request,
+                                  uint64_t timeout_ms,
+                                  char **result);
+
+/**
+ * Ends an asynchronous call with TARGET_ERR_CANCELLED unless it has finished. Returns at once; no byte is sent
+ * after it. The error callback runs as for any other error.
+ *
+ * @param request  The handle. Must not be NULL.
+ *
+ * @return TARGET_OK, also when the call had finished.
+ */
+target_status target_request_cancel(target_request *request);
+
+/**
+ * The number of an asynchronous call, unique in its client; target_next_completion gives the same.
+ *
+ * @param request  The handle. NULL is allowed.
+ *
+ * @return The number, from 1 on; 0 for NULL.
+ */
+uint64_t target_request_id(const target_request *request);
+
+/**
+ * Frees a handle. Neither cancels the call nor waits for it; its callbacks still run.
+ *
+ * @param request  The handle. NULL is allowed. No other call may be running on it, and none may come later.
+ */
+void target_request_free(target_request *request);
+
+/**
+ * Takes one finished asynchronous call of those that were started without callbacks. For hosts where one poller
+ * serves many waiters. A call whose result target_request_wait has given does not come here. 10,000 finished calls
+ * are kept; then the oldest goes, and "completions_lost" of target_client_stats counts it.
+ *
+ * @param client      The client. Must not be NULL.
+ * @param timeout_ms  0 only looks, TARGET_WAIT_FOREVER has no limit.
+ * @param request_id  Receives the call's target_request_id, 0 if none was taken. NULL is allowed.
+ * @param result      Receives the envelope, or the error object. The caller frees it with target_string_free.
+ *                    NULL is allowed.
+ *
+ * @return With a number in request_id the status of that call. With 0 in it:
+ *         TARGET_ERR_PENDING: none finished in time.
+ *         TARGET_ERR_CLOSED: the client is closed and no more will come.
+ */
+target_status target_next_completion(target_client *client,
+                                     uint64_t timeout_ms,
+                                     uint64_t *request_id,
+                                     char **result);
+
+/**
+ * Hands notifications to the background queue and returns: all of a call, or none.
+ *
+ * @param client   The client. Must not be NULL.
+ * @param options  As of target_send_notifications. Borrowed for the call.
+ * @param result   Receives the error object. The caller frees it with target_string_free. NULL is allowed.
+ *
+ * @return TARGET_ERR_UNSUPPORTED: the background queue is not in this version, nothing was taken. Use
+ *         target_send_notifications or its asynchronous form.
+ */
+target_status target_enqueue_notifications(target_client *client,
+                                           const char *options,
+                                           char **result);
+
+/**
+ * Delivers what is pending in the background queue.
+ *
+ * @param client      The client. Must not be NULL.
+ * @param timeout_ms  0 only looks, TARGET_WAIT_FOREVER has no limit.
+ * @param result      Receives the error object. The caller frees it with target_string_free. NULL is allowed.
+ *
+ * @return TARGET_ERR_UNSUPPORTED: the background queue is not in this version.
+ *         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library.
+ */
+target_status target_flush(target_client *client,
+                           uint64_t timeout_ms,
+                           char **result);
+
+/**
+ * Takes one event: a JSON object with "type", "timestamp" (milliseconds since 1970) and what belongs to the type.
+ * In this version:
+ *
+ *   client_ready               the client can decide; the first event of every client
+ *   send_notification_error    "error": the error object, "ids": notifications that were not acknowledged
+ *
+ * Ignore types and members that you do not know. "event_buffer" events are kept; then the oldest goes, and the next
+ * one has "lost" with the number of those that went. An event is a notice: losing one loses no notification.
+ *
+ * @param client      The client. Must not be NULL.
+ * @param timeout_ms  0 only looks, TARGET_WAIT_FOREVER has no limit.
+ * @param result      Receives the event, or the error object. The caller frees it with target_string_free. NULL
+ *                    is allowed.
+ *
+ * @return TARGET_OK.
+ *         TARGET_ERR_PENDING: none came in time. While a callback is set, events go to it alone.
+ *         TARGET_ERR_CLOSED: the client is closed, and what was left has been taken.
+ */
+target_status target_next_event(target_client *client,
+                                uint64_t timeout_ms,
+                                char **result);
+
+/**
+ * Has events handed to a callback instead of kept for target_next_event: first those kept since the client was
+ * made, then each as it comes, one after the other, on a thread that does nothing else.
+ *
+ * When this returns, the old callback no longer runs, and its user data may go. Called inside the old callback it
+ * returns at once, and the old one does not run again after that.
+ *
+ * @param client     The client. Must not be NULL.
+ * @param callback   Takes the events. NULL removes the old one: events are kept again.
+ * @param user_data  Handed to the callback. It must live until the callback is replaced or removed, or the client
+ *                   freed. NULL is allowed.
+ *
+ * @return TARGET_OK.
+ *         TARGET_ERR_INVALID_ARGUMENT: the client is NULL.
+ *         TARGET_ERR_INTERNAL: the system gave no thread; the old callback stays.
+ */
+target_status target_client_on_event(target_client *client,
+                                     target_callback callback,
+                                     void *user_data);
+
+/**
+ * Sets the logger of the whole process; without one nothing is logged anywhere. Lines hold no cookie, token,
+ * credentials or body.
+ *
+ * When this returns, the old logger no longer runs, and its user data may go. Called inside the old logger it
+ * returns at once, and the old one does not run again after that line.
+ *
+ * @param callback   Takes the lines. NULL removes the old one.
+ * @param max_level  TARGET_LOG_ERROR to TARGET_LOG_TRACE: graver lines and those of this level are logged. Looked
+ *                   at only with a callback.
+ * @param user_data  Handed to the callback. It must live until the logger is replaced or removed. NULL is allowed.
+ *
+ * @return TARGET_OK.
+ *         TARGET_ERR_INVALID_ARGUMENT: max_level is none of the constants; the old logger stays.
+ */
+target_status target_set_logger(target_log_callback callback,
+                                target_log_level max_level,
+                                void *user_data);
+
+/**
+ * Frees a string that a function of this library has given in a "result". Not for the texts of target_version and
+ * target_status_name, and not for what callbacks get.
+ *
+ * @param text  The string. NULL is allowed.
+ */
+void target_string_free(char *text);
+
+/**
+ * The name of a status, such as "TARGET_ERR_TIMEOUT"; it is the "code" of the error object.
+ *
+ * @param status  Any number.
+ *
+ * @return A static text: do not free it. "TARGET_ERR_UNKNOWN" for a number that this version does not know.
+ */
+const char *target_status_name(target_status status);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* ADOBE_TARGET_H */

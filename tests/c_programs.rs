@@ -1,0 +1,357 @@
+//! C programs against a local edge: the examples, and the test programs in `tests/c`.
+//!
+//! Each is compiled with the strictest warnings, linked with the libraries of this build, run, and run again under
+//! valgrind, which must find no error and no leak. What the programs cannot see, the edge's side, is checked here.
+#![cfg(all(feature = "capi", feature = "local-edge", unix))]
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use adobe_target::local_edge::LocalEdge;
+use serde_json::{Value, json};
+
+#[path = "c/library.rs"]
+mod library;
+
+use library::{CRATE, NATIVE_LIBRARIES, Scratch, cc, cxx, libraries, shown, succeed};
+
+/// A program that takes longer hangs.
+const TIME_LIMIT: Duration = Duration::from_secs(120);
+/// Under valgrind, on a machine that does other things besides.
+const VALGRIND_TIME_LIMIT: Duration = Duration::from_secs(1200);
+
+/// What a program wrote and how it ended.
+struct Run {
+    /// None: by a signal.
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Run {
+    fn succeeded(self, what: &str) -> Self {
+        assert_eq!(self.code, Some(0), "{what} failed:\n{}{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+/// Runs a command to its end, but not for ever.
+fn run(command: &mut Command, scratch: &Scratch, limit: Duration) -> Run {
+    let (out, err) = (scratch.file("stdout"), scratch.file("stderr"));
+    for variable in ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+        command.env_remove(variable);
+    }
+    command.stdin(Stdio::null()).stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+    let read = |file: &Path| String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned();
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let began = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if began.elapsed() > limit {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("{command:?} took more than {limit:?}:\n{}{}", read(&out), read(&err));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let run = Run { code: status.code(), stdout: read(&out), stderr: read(&err) };
+    assert!(run.code.is_some(), "{command:?} ended with {status}:\n{}{}", run.stdout, run.stderr);
+    run
+}
+
+/// Compiles files of the crate to a program that has the shared library beside it.
+fn compiled(mut compiler: Command, standard: &str, scratch: &Scratch, files: &[&str]) -> PathBuf {
+    let program = scratch.file("program");
+    compiler.current_dir(CRATE).arg(format!("-std={standard}")).arg("-g");
+    compiler.args(["-Iinclude", "-Iexamples-c", "-Itests/c", "-o"]).arg(&program).args(files);
+    succeed(compiler.args(scratch.link_shared()));
+    program
+}
+
+/// Whether there is a valgrind. Leaving it out does not go unnoticed.
+fn has_valgrind() -> bool {
+    if Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success()) {
+        return true;
+    }
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "valgrind is not installed");
+    // Past the test harness, which shows nothing of tests that pass.
+    let _ = writeln!(std::io::stderr(), "\n*** valgrind is not installed: C programs were NOT checked for leaks ***\n");
+    false
+}
+
+/// Runs a program as it is and under valgrind, each time with an edge of its own that is looked at afterwards.
+fn runs_well(program: &Path, scratch: &Scratch, arguments: &[&str], examine: impl Fn(&Run, &LocalEdge)) {
+    runs_as_it_is(program, scratch, arguments, &examine);
+    runs_under_valgrind(program, scratch, arguments, &examine);
+}
+
+fn runs_as_it_is(program: &Path, scratch: &Scratch, arguments: &[&str], examine: impl Fn(&Run, &LocalEdge)) {
+    let edge = LocalEdge::start().unwrap();
+    let mut plain = Command::new(program);
+    let result = run(plain.arg(edge.host()).args(arguments), scratch, TIME_LIMIT).succeeded("the program");
+    examine(&result, &edge);
+}
+
+fn runs_under_valgrind(program: &Path, scratch: &Scratch, arguments: &[&str], examine: impl Fn(&Run, &LocalEdge)) {
+    if !has_valgrind() {
+        return;
+    }
+    let edge = LocalEdge::start().unwrap();
+    let mut checked = Command::new("valgrind");
+    checked.args(["-q", "--leak-check=full", "--show-leak-kinds=definite,indirect", "--num-callers=40"]);
+    checked.args(["--errors-for-leak-kinds=definite,indirect", "--error-exitcode=99"]);
+    let suppressions = Path::new(CRATE).join("tests/valgrind.supp");
+    if suppressions.exists() {
+        checked.arg(format!("--suppressions={}", suppressions.display()));
+    }
+    checked.arg(program).arg(edge.host()).args(arguments).env("TARGET_TIMEOUT", "300000");
+    let result = run(&mut checked, scratch, VALGRIND_TIME_LIMIT).succeeded("the program under valgrind");
+    examine(&result, &edge);
+}
+
+/// The sources of a test program.
+fn test_program(name: &str) -> [String; 4] {
+    [format!("tests/c/{name}.c"), "tests/c/check.c".into(), "tests/c/edge.c".into(), "examples-c/json.c".into()]
+}
+
+fn test_program_runs_well(name: &str, examine: impl Fn(&Run, &LocalEdge)) {
+    let scratch = Scratch::new(name);
+    runs_well(&compiled_test_program(name, &scratch), &scratch, &[], examine);
+}
+
+fn compiled_test_program(name: &str, scratch: &Scratch) -> PathBuf {
+    let files = test_program(name);
+    compiled(cc(), "c99", scratch, &files.each_ref().map(|file| file.as_str()))
+}
+
+#[test]
+fn main_job() {
+    test_program_runs_well("main_job", |_, edge| assert_eq!(edge.waiting_faults(), 0));
+}
+
+#[test]
+fn main_job_as_cpp() {
+    let scratch = Scratch::new("main_job_as_cpp");
+    let mut files = vec!["-x".to_owned(), "c++".to_owned()];
+    files.extend(test_program("main_job"));
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let program = compiled(cxx(), "c++17", &scratch, &files);
+    runs_well(&program, &scratch, &[], |_, _| {});
+}
+
+/// The archive is one file with all that Rust's part needs; the system's libraries are named.
+#[test]
+fn main_job_with_the_static_library() {
+    let scratch = Scratch::new("main_job_static");
+    let program = scratch.file("program");
+    let mut compiler = cc();
+    compiler.current_dir(CRATE).args(["-std=c99", "-g", "-Iinclude", "-Iexamples-c", "-Itests/c", "-o"]);
+    compiler.arg(&program).args(test_program("main_job")).arg(&libraries().archive);
+    succeed(compiler.args(NATIVE_LIBRARIES.split(' ')));
+    let needed = succeed(Command::new("readelf").arg("-d").arg(&program));
+    assert!(!shown(&needed).contains("libadobe_target"), "the program still needs the shared library");
+    runs_well(&program, &scratch, &[], |_, _| {});
+}
+
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn the_native_libraries_are_those_that_the_compiler_names() {
+    let scratch = Scratch::new("native-libraries");
+    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    rustc.args(["--crate-type=staticlib", "--crate-name=empty", "--print=native-static-libs", "-"]);
+    rustc.arg("-o").arg(scratch.file("libempty.a"));
+    // An empty crate: what the standard library needs. Linking the program above shows that nothing is missing.
+    let output = succeed(rustc.stdin(Stdio::null()));
+    let text = shown(&output);
+    let named = text.lines().find_map(|line| line.split_once("native-static-libs: ")).map(|(_, libraries)| libraries);
+    assert_eq!(named.map(str::trim), Some(NATIVE_LIBRARIES), "{text}");
+}
+
+#[test]
+fn json_reader() {
+    test_program_runs_well("json_reader", |_, _| {});
+}
+
+#[test]
+fn async_calls() {
+    test_program_runs_well("async_calls", |_, edge| assert_eq!(edge.waiting_faults(), 0));
+}
+
+#[test]
+fn full_executor() {
+    test_program_runs_well("full_executor", |_, edge| {
+        assert!(edge.requests().len() <= 32, "calls that waited for a thread were sent")
+    });
+}
+
+#[test]
+fn bad_input() {
+    let nothing_came = |_: &Run, edge: &LocalEdge| {
+        assert_eq!(edge.requests(), []);
+        assert_eq!(edge.connections(), 0);
+    };
+    let scratch = Scratch::new("bad_input");
+    let program = compiled_test_program("bad_input", &scratch);
+    runs_as_it_is(&program, &scratch, &[], nothing_came);
+    // Valgrind finds in a megabyte what it finds in twenty.
+    runs_under_valgrind(&program, &scratch, &["1000000", "50000"], nothing_came);
+}
+
+#[test]
+fn events_and_logger() {
+    test_program_runs_well("events_and_logger", |_, edge| assert_eq!(edge.waiting_faults(), 0));
+}
+
+#[test]
+fn close_and_free() {
+    test_program_runs_well("close_and_free", |_, _| {});
+}
+
+#[test]
+fn threads() {
+    test_program_runs_well("threads", |_, edge| {
+        let report = edge.report();
+        assert!(report.errors.is_empty(), "{:?}", report.errors);
+        // Every call had a session of its own.
+        assert_eq!(report.sessions, report.requests);
+        assert_eq!(report.session_concurrent_max, 1);
+    });
+}
+
+#[test]
+fn broken_connections() {
+    test_program_runs_well("broken_connections", |_, _| {});
+}
+
+/// Compiles an example.
+fn example(name: &str, scratch: &Scratch) -> PathBuf {
+    let source = format!("examples-c/{name}.c");
+    compiled(cc(), "c99", scratch, &[&source, "examples-c/json.c", "examples-c/config.c"])
+}
+
+/// The bodies of the requests that came.
+fn bodies(edge: &LocalEdge) -> Vec<Value> {
+    edge.requests().iter().map(|request| request.json().expect("a JSON body")).collect()
+}
+
+/// The edge got a prefetch of both mboxes, then the display of the second with its state and token, of one session.
+fn the_main_job_was_done(edge: &LocalEdge) {
+    let requests = edge.requests();
+    let [prefetch, notification] = &bodies(edge)[..] else { panic!("{} requests", requests.len()) };
+    assert_eq!(prefetch["prefetch"]["mboxes"], json!([{"index": 0, "name": "home"}, {"index": 1, "name": "product1"}]));
+    let reported = &notification["notifications"][0];
+    assert_eq!(reported["id"], "1");
+    assert_eq!(reported["type"], "display");
+    assert!(reported["timestamp"].as_u64().is_some_and(|time| time > 1_621_530_726_000), "{reported}");
+    assert_eq!(reported["mbox"]["name"], "product1");
+    assert!(reported["mbox"]["state"].is_string(), "{reported}");
+    assert_eq!(reported["tokens"].as_array().map(Vec::len), Some(1), "{reported}");
+    let session = |at: usize| requests[at].query_value("sessionId").map(str::to_owned);
+    assert_eq!(session(0), session(1));
+    let report = edge.report();
+    assert_eq!(report.impressions.by_mbox.get("product1"), Some(&1));
+    assert_eq!(report.notifications.ids.get("1"), Some(&1));
+    assert_eq!(report.connections, 1);
+}
+
+#[test]
+fn example_quickstart() {
+    let scratch = Scratch::new("quickstart");
+    let program = example("quickstart", &scratch);
+    runs_well(&program, &scratch, &[], |run, edge| {
+        the_main_job_was_done(edge);
+        let line = |start: &str| run.stdout.lines().find_map(|line| line.strip_prefix(start)).map(str::to_owned);
+        let sent = bodies(edge);
+        // What is printed is what was sent.
+        let printed: Vec<Value> = run
+            .stdout
+            .lines()
+            .filter_map(|line| line.strip_prefix("Request: "))
+            .map(|text| serde_json::from_str(text).unwrap())
+            .collect();
+        assert_eq!(printed, sent);
+        assert_eq!(line("Shown in product1: ").as_deref(), Some("<span class=\"badge\">Bestseller</span>"));
+        assert_eq!(line("Acknowledged: ").as_deref(), Some("[\"1\"]"));
+        assert!(line("Set-Cookie: mbox=session#").is_some_and(|cookie| cookie.ends_with("; Path=/")), "{}", run.stdout);
+        assert_eq!(line("Set-Cookie: mboxEdgeCluster=").as_deref(), Some("35; Max-Age=1860; Path=/"));
+    });
+}
+
+#[test]
+fn example_async() {
+    let scratch = Scratch::new("async");
+    let program = example("async", &scratch);
+    runs_well(&program, &scratch, &[], |run, edge| {
+        the_main_job_was_done(edge);
+        assert!(run.stdout.contains("Acknowledged: [\"1\"]"), "{}", run.stdout);
+    });
+}
+
+#[test]
+fn example_server() {
+    const THREADS: u64 = 4;
+    const VISITORS: u64 = 10;
+    const VIEWS: u64 = 2;
+    let scratch = Scratch::new("server");
+    let program = example("server", &scratch);
+    runs_well(&program, &scratch, &["4", "10", "2"], |run, edge| {
+        let report = edge.report();
+        let displays = THREADS * VISITORS * VIEWS;
+        assert_eq!(report.requests, 2 * displays);
+        assert_eq!(report.notifications.processed, displays);
+        assert_eq!(report.notifications.distinct, displays);
+        assert_eq!(report.impressions.by_mbox.get("product1"), Some(&displays));
+        // A visitor's cookie keeps all views of that visitor in one session.
+        assert_eq!(report.sessions, THREADS * VISITORS);
+        assert!(report.connections <= THREADS, "{} connections", report.connections);
+        assert!(run.stdout.contains(&format!("{} calls by {THREADS} threads", 2 * displays)), "{}", run.stdout);
+        assert!(run.stdout.contains("Stats: {\"calls\":"), "{}", run.stdout);
+    });
+}
+
+#[test]
+fn examples_say_what_is_wrong() {
+    for name in ["quickstart", "async", "server"] {
+        let scratch = Scratch::new(&format!("wrong-{name}"));
+        let program = example(name, &scratch);
+        let told_nothing = run(Command::new(&program).env_clear(), &scratch, TIME_LIMIT);
+        assert_eq!(told_nothing.code, Some(2), "{}", told_nothing.stderr);
+        assert!(told_nothing.stderr.starts_with("Usage: "), "{}", told_nothing.stderr);
+
+        // Nobody listens where an edge has just been.
+        let address = LocalEdge::start().unwrap().host();
+        let mut alone = Command::new(&program);
+        let alone = run(alone.arg(&address).args(["1", "1", "1"]), &scratch, TIME_LIMIT);
+        assert_eq!(alone.code, Some(1), "{}", alone.stdout);
+        assert!(alone.stderr.contains("TARGET_ERR_NETWORK"), "{}", alone.stderr);
+
+        let mut mistaken = Command::new(&program);
+        let mistaken = run(mistaken.arg("http://wrong/"), &scratch, TIME_LIMIT);
+        assert_eq!(mistaken.code, Some(1), "{}", mistaken.stdout);
+        assert!(mistaken.stderr.contains("server_domain"), "{}", mistaken.stderr);
+    }
+}
+
+/// As somebody would by hand, without cargo.
+#[test]
+fn make_builds_and_runs_the_examples() {
+    let scratch = Scratch::new("make");
+    let directory = libraries().shared.parent().unwrap();
+    let mut make = Command::new("make");
+    make.args(["-C", "examples-c", "run"]).current_dir(CRATE);
+    make.arg(format!("LIBDIR={}", directory.display()));
+    make.arg(format!("OUT={}", scratch.path().join("build").display()));
+    make.arg(format!("LOCAL_EDGE={}", env!("CARGO_BIN_EXE_target-local-edge")));
+    // Makefiles that run this test have no say in how this one is read.
+    for variable in ["MAKEFLAGS", "MAKELEVEL", "MFLAGS"] {
+        make.env_remove(variable);
+    }
+    let made = run(&mut make, &scratch, TIME_LIMIT).succeeded("make");
+    assert_eq!(made.stdout.matches("Acknowledged: [\"1\"]").count(), 2, "{}", made.stdout);
+    assert!(made.stdout.contains("6400 calls by 8 threads"), "{}", made.stdout);
+}

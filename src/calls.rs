@@ -5,13 +5,15 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::error::TargetError;
+use crate::pending::Completions;
 use crate::sync::lock;
 use crate::transport::control::{CallControl, End};
 
 /// The list of one client.
-#[derive(Default)]
 pub(crate) struct Calls {
     state: Arc<(Mutex<CallsState>, Condvar)>,
+    /// Whoever waits there has to know when no more will come.
+    completions: Arc<Completions>,
 }
 
 #[derive(Default)]
@@ -24,6 +26,7 @@ pub(crate) struct CallsState {
 /// Takes a call off the list when it is over.
 pub(crate) struct InFlight {
     state: Arc<(Mutex<CallsState>, Condvar)>,
+    completions: Arc<Completions>,
     id: u64,
 }
 
@@ -32,14 +35,20 @@ impl Drop for InFlight {
         let (mutex, empty) = &*self.state;
         let mut state = lock(mutex);
         state.active.remove(&self.id);
-        // Only a close waits, and a notification costs a system call.
+        // Before a close nobody waits, and a notification costs a system call.
         if state.closed && state.active.is_empty() {
+            drop(state);
             empty.notify_all();
+            self.completions.wake();
         }
     }
 }
 
 impl Calls {
+    pub(crate) fn new(completions: &Arc<Completions>) -> Self {
+        Calls { state: Arc::default(), completions: Arc::clone(completions) }
+    }
+
     pub(crate) fn begin(&self, control: &Arc<CallControl>) -> Result<(InFlight, u64), TargetError> {
         let mut state = lock(&self.state.0);
         if state.closed {
@@ -48,7 +57,7 @@ impl Calls {
         state.last_id += 1;
         let id = state.last_id;
         state.active.insert(id, Arc::clone(control));
-        Ok((InFlight { state: Arc::clone(&self.state), id }, id))
+        Ok((InFlight { state: Arc::clone(&self.state), completions: Arc::clone(&self.completions), id }, id))
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -55,7 +55,7 @@ pub(crate) struct Shared {
     telemetry: TelemetryQueue,
     calls: Calls,
     executor: Executor,
-    completions: Completions,
+    completions: Arc<Completions>,
     /// `scheme://host` without a cluster.
     base_url: String,
 }
@@ -90,6 +90,7 @@ impl TargetClient {
             Some(domain) => format!("{scheme}://{domain}"),
             None => format!("{scheme}://{}.tt.omtrdc.net", config.client),
         };
+        let completions = Arc::new(Completions::default());
         let shared = Shared {
             clock: Clock { fixed_ms: config.fixed_clock_ms },
             transport,
@@ -97,9 +98,9 @@ impl TargetClient {
             stats: Stats::default(),
             events: Events::new(config.event_buffer),
             telemetry: TelemetryQueue::new(config.telemetry_enabled),
-            calls: Calls::default(),
+            calls: Calls::new(&completions),
             executor: Executor::default(),
-            completions: Completions::default(),
+            completions,
             base_url,
             config,
         };

@@ -85,7 +85,7 @@ pub use cookies::{LOCATION_HINT_COOKIE_NAME, TARGET_COOKIE_NAME, TargetCookie};
 pub use envelope::{Acknowledgement, Attributes, Meta, Offers};
 pub use error::{DeliveryCounts, ErrorCode, ErrorDetails, NotificationOutcome, PartialResult, Phase, TargetError};
 pub use events::EventCallback;
-pub use log::{LogLevel, set_logger};
+pub use log::{LogCallback, LogLevel, set_logger};
 pub use options::CallOptions;
 pub use pending::{PendingAttributes, PendingOffers};
 pub use stats::ClientStats;

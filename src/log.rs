@@ -24,10 +24,11 @@ pub enum LogLevel {
     Trace = 5,
 }
 
-type Callback = dyn Fn(LogLevel, &str) + Send + Sync;
+/// What takes log lines: their level and their text.
+pub type LogCallback = dyn Fn(LogLevel, &str) + Send + Sync;
 
 struct Logger {
-    callback: Box<Callback>,
+    callback: Box<LogCallback>,
     /// How many lines it is being called with. Changed under the slot's lock.
     running: AtomicUsize,
 }
@@ -56,7 +57,7 @@ thread_local! {
 /// inside a logger it returns at once, and the old one runs no more after that line.
 ///
 /// A logger may call the library; lines that arise in it are left out.
-pub fn set_logger(logger: Option<(LogLevel, Box<dyn Fn(LogLevel, &str) + Send + Sync>)>) {
+pub fn set_logger(logger: Option<(LogLevel, Box<LogCallback>)>) {
     let mut slot = lock(&SLOT);
     let level = logger.as_ref().map_or(0, |(level, _)| *level as i32);
     let logger = logger.map(|(_, callback)| Arc::new(Logger { callback, running: AtomicUsize::new(0) }));
@@ -110,6 +111,6 @@ pub(crate) fn warn(message: fmt::Arguments<'_>) {
     log(LogLevel::Warn, message);
 }
 
-pub(crate) fn debug(message: &str) {
-    log(LogLevel::Debug, format_args!("{message}"));
+pub(crate) fn debug(message: fmt::Arguments<'_>) {
+    log(LogLevel::Debug, message);
 }

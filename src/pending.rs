@@ -25,15 +25,18 @@ pub(crate) struct Completions {
 const MAX_COMPLETIONS: usize = 10_000;
 
 impl Completions {
-    pub(crate) fn push(&self, call: &Arc<AsyncCall>, stats: &Stats) {
+    /// Returns whether an older one went for it.
+    fn push(&self, call: &Arc<AsyncCall>, stats: &Stats) -> bool {
         let mut state = lock(&self.state);
         state.push_back(Arc::clone(call));
-        if state.len() > MAX_COMPLETIONS {
+        let lost = state.len() > MAX_COMPLETIONS;
+        if lost {
             state.pop_front();
             stats.completion_lost();
         }
         drop(state);
         self.changed.notify_one();
+        lost
     }
 
     /// Somebody took the call's result by its handle.
@@ -44,6 +47,7 @@ impl Completions {
         }
     }
 
+    /// No more calls may come: whoever waits looks again.
     pub(crate) fn wake(&self) {
         drop(lock(&self.state));
         self.changed.notify_all();
@@ -60,16 +64,15 @@ impl Completions {
             if calls.is_closed() && (calls.count() == 0 || process::on_library_thread()) {
                 return Err(TargetError::closed());
             }
-            // The end of the last call after close wakes nobody here, so do not sleep through it.
-            let slice = Duration::from_millis(50);
-            let left = match until {
-                None => slice,
-                Some(until) => match until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-                    Some(left) => left.min(slice),
-                    None => return Err(TargetError::pending("waiting for a completion")),
-                },
+            state = match until {
+                None => self.changed.wait(state).unwrap_or_else(|e| e.into_inner()),
+                Some(until) => {
+                    let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
+                        return Err(TargetError::pending("waiting for a completion"));
+                    };
+                    self.changed.wait_timeout(state, left).unwrap_or_else(|e| e.into_inner()).0
+                }
             };
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(|e| e.into_inner()).0;
         }
     }
 }
@@ -126,13 +129,14 @@ impl AsyncCall {
     pub(crate) fn finish(self: &Arc<Self>, outcome: Outcome, after: After, shared: &Shared) {
         let outcome = Arc::new(outcome);
         let mut state = lock(&self.outcome);
-        if matches!(after, After::Completion) {
-            // Before anybody can see the outcome: whoever takes it by the handle then finds the completion to remove.
-            shared.completions().push(self, shared.stats());
-        }
+        // Before anybody can see the outcome: whoever takes it by the handle then finds the completion to remove.
+        let lost = matches!(after, After::Completion) && shared.completions().push(self, shared.stats());
         *state = Some(Arc::clone(&outcome));
         drop(state);
         self.done.notify_all();
+        if lost {
+            crate::log::warn(format_args!("{MAX_COMPLETIONS} finished calls wait to be taken: the oldest is lost"));
+        }
         if let After::Call(callback) = after
             && catch_unwind(AssertUnwindSafe(|| callback(&outcome))).is_err()
         {

@@ -146,6 +146,20 @@ mod handles {
     }
 
     #[test]
+    fn the_longest_waits_are_no_overflow() {
+        let edge = edge();
+        let client = client(&edge);
+        let longest = Some(Duration::MAX);
+        client.get_offers_async(&offers()).unwrap();
+
+        client.get_offers_async(&offers()).unwrap().wait(longest).unwrap();
+        client.next_completion(longest).unwrap().1.unwrap();
+        client.next_event(longest).unwrap();
+        client.wait_ready(longest).unwrap();
+        client.close(longest).unwrap();
+    }
+
+    #[test]
     fn what_can_be_judged_is_judged_before_a_call_starts() {
         let edge = edge();
         let client = client(&edge);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use adobe_target::local_edge::{Fault, LocalEdge};
-use adobe_target::{CallOptions, LogLevel, PartialResult, Phase, TargetClient, TargetError, set_logger};
+use adobe_target::{CallOptions, LogCallback, LogLevel, PartialResult, Phase, TargetClient, TargetError, set_logger};
 use serde_json::{Value, json};
 use support::*;
 
@@ -742,7 +742,7 @@ fn the_logger_gets_lines_until_it_is_replaced() {
     let logger = |level: LogLevel| {
         let lines = Arc::clone(&lines);
         let logs_when_dropped = LogsWhenDropped(Arc::clone(&client), Arc::clone(&dropped));
-        let callback: Box<dyn Fn(LogLevel, &str) + Send + Sync> = Box::new(move |level, line| {
+        let callback: Box<LogCallback> = Box::new(move |level, line| {
             // What a logger does with the library is not logged, or it would never end.
             differ(&logs_when_dropped.0);
             if line.contains("request.property.token") {

@@ -592,6 +592,17 @@ mod failures {
     }
 
     #[test]
+    fn a_connection_that_died_while_it_was_idle_is_replaced_even_for_clicks() {
+        let edge = edge();
+        let client = client(&edge);
+        for round in 1..=3 {
+            client.send_notifications(&options(clicks(0..1))).unwrap();
+            assert_eq!(edge.close_idle_connections(), 1);
+            assert_eq!((edge.report().clicks.total, client.stats().retries), (round, 0));
+        }
+    }
+
+    #[test]
     fn a_call_that_is_refused_before_it_starts_says_nothing_of_notifications() {
         let edge = edge();
 

@@ -724,6 +724,60 @@ mod results {
     }
 }
 
+mod attributes {
+    use super::*;
+
+    #[test]
+    fn json_offers_of_an_mbox_are_merged_in_order() {
+        let edge = edge();
+        edge.set_default_reply(Some(Fault::respond(
+            200,
+            r#"{"execute":{"mboxes":[
+                {"name":"a","options":[{"type":"json","content":{"x":1,"y":1.50}},{"type":"html","content":{"x":0}},
+                    {"type":"json","content":{"x":2}},{"type":"json","content":"text"},{"type":"json"},{"content":{"x":0}}]},
+                {"name":"b","options":[{"type":"html","content":"no attributes"}]},
+                {"name":"c"},{"options":[{"type":"json","content":{"x":0}}]},5]},
+               "prefetch":{"mboxes":[{"name":"a","options":[{"type":"json","content":{"z":null}}]}]}}"#,
+        )));
+        let client = client(&edge);
+
+        let result = client.get_attributes_json(r#"["a","b"]"#, "{}").unwrap();
+        let attributes = client.get_attributes(["a", "b"], &CallOptions::default()).unwrap();
+
+        assert!(result.ends_with(r#","attributes":{"a":{"x":2,"y":1.50,"z":null}}}"#), "{result}");
+        assert_eq!(attributes.value("a", "x").unwrap(), &json!(2));
+        assert_eq!(attributes.value("a", "z").unwrap(), &Value::Null);
+        assert_eq!(attributes.as_map().len(), 1);
+        for (mbox, key) in [("a", "w"), ("b", "x"), ("c", "x")] {
+            let error = attributes.value(mbox, key).unwrap_err();
+            assert_eq!(error.to_string(), format!("Attribute '{key}' does not exist for mbox '{mbox}'"));
+        }
+        assert!(attributes.as_object("b").is_empty());
+    }
+
+    #[test]
+    fn added_mboxes_are_numbered_after_those_of_the_request() {
+        let edge = edge();
+        let client = client(&edge);
+        let indexes = |request: Value| {
+            client.get_attributes_json(r#"["a","b"]"#, &json_options(request)).unwrap();
+            let sent = only_body(&edge);
+            let mboxes = sent["execute"]["mboxes"].as_array().cloned().unwrap_or_default();
+            mboxes.iter().map(|mbox| (mbox["name"].as_str().unwrap().to_owned(), mbox["index"].as_i64().unwrap())).collect::<Vec<_>>()
+        };
+        let pairs = |list: &[(&str, i64)]| list.iter().map(|(name, index)| ((*name).to_owned(), *index)).collect::<Vec<_>>();
+
+        assert_eq!(indexes(json!({})), pairs(&[("a", 1), ("b", 2)]));
+        assert_eq!(indexes(execute(&["x", "y"])), pairs(&[("x", 0), ("y", 1), ("a", 2), ("b", 3)]));
+        assert_eq!(
+            indexes(json!({"execute": {"mboxes": [{"name": "b", "index": 7}, {"name": "x"}]}})),
+            pairs(&[("b", 7), ("x", 1), ("a", 8)])
+        );
+        assert_eq!(indexes(json!({"execute": {"pageLoad": {}}})), pairs(&[("a", 1), ("b", 2)]));
+        assert_eq!(indexes(prefetch(&["a", "b"])), []);
+    }
+}
+
 mod separation {
     use super::*;
 

@@ -3,11 +3,12 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use adobe_target::local_edge::{Fault, LocalEdge};
-use adobe_target::{CallOptions, TargetClient};
+use adobe_target::{CallOptions, TargetClient, TargetError};
 use serde_json::json;
 use support::*;
 
@@ -190,4 +191,80 @@ fn impressions_count_once_while_answers_are_lost() {
     let report = edge.report();
     assert_eq!((report.impressions.total, report.visits.total), (THREADS as u64 * 10, THREADS as u64 * 10));
     assert_eq!(report.duplicate_impressions, client.stats().retries);
+}
+
+#[test]
+fn every_call_ends_once_while_others_cancel_and_time_out() {
+    let edge = edge();
+    edge.set_default_reply(Some(Fault::Delay(Duration::from_millis(2))));
+    let client = builder(&edge).max_idle_connections(THREADS).build().unwrap();
+    let ended = AtomicU64::new(0);
+
+    std::thread::scope(|threads| {
+        for thread in 0..THREADS {
+            let (client, ended) = (&client, &ended);
+            threads.spawn(move || {
+                for round in 0..ROUNDS {
+                    let id = format!("{thread}-{round}");
+                    let mut request = execute(&["home"]);
+                    request["requestId"] = json!(id);
+                    // Three milliseconds are now enough and now not.
+                    let timeout = if round % 4 == 0 { Duration::from_millis(3) } else { LONG };
+                    let call = client.get_offers_async(&options(request).timeout(timeout)).unwrap();
+                    if round % 3 == 0 {
+                        call.cancel();
+                    }
+                    match call.wait(Some(LONG)) {
+                        Ok(offers) => assert_eq!(offers.response.request_id, Some(id), "no other call's answer"),
+                        Err(TargetError::Cancelled(_)) => assert_eq!(round % 3, 0),
+                        Err(TargetError::Timeout(_)) => assert_eq!(round % 4, 0),
+                        Err(error) => panic!("{error:?}"),
+                    }
+                    ended.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+
+    assert_eq!(ended.load(Ordering::Relaxed), (THREADS * ROUNDS) as u64);
+    client.close(Some(LONG)).unwrap();
+    assert_eq!(client.stats().in_flight, 0);
+    assert!(matches!(client.next_completion(None), Err(TargetError::Closed(_))), "all were taken by their handles");
+}
+
+#[test]
+fn every_callback_runs_once_while_the_client_closes() {
+    for round in 0..10 {
+        let edge = edge();
+        edge.set_default_reply(Some(Fault::Delay(Duration::from_millis(1))));
+        let client = builder(&edge).close_timeout(Duration::from_millis(round)).build().unwrap();
+        let started = AtomicU64::new(0);
+        let called = Arc::new(AtomicU64::new(0));
+
+        std::thread::scope(|threads| {
+            for _ in 0..8 {
+                let (client, started, called) = (&client, &started, &called);
+                threads.spawn(move || {
+                    loop {
+                        let (called, called_too) = (Arc::clone(called), Arc::clone(called));
+                        let call = client.get_offers_then(
+                            &options(execute(&["home"])),
+                            move |_| _ = called.fetch_add(1, Ordering::Relaxed),
+                            move |_| _ = called_too.fetch_add(1, Ordering::Relaxed),
+                        );
+                        match call {
+                            Ok(_) => _ = started.fetch_add(1, Ordering::Relaxed),
+                            Err(TargetError::Closed(_)) => break,
+                            Err(error) => panic!("{error:?}"),
+                        }
+                    }
+                });
+            }
+            assert!(edge.wait_until(LONG, |report| report.requests > 50));
+            client.close(Some(Duration::from_millis(round))).unwrap();
+        });
+        drop(client);
+
+        assert_eq!(called.load(Ordering::Relaxed), started.load(Ordering::Relaxed));
+    }
 }

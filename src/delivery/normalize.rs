@@ -432,7 +432,9 @@ fn write_property(out: &mut String, given: Option<Value<'_>>, config: &ClientCon
         if key == "token" {
             if let Some(own) = limits::text("request.property.token", value)? {
                 if token.as_deref().is_some_and(|configured| configured != own) {
-                    crate::log::debug("request.property.token differs from the configured one; the request's is used");
+                    crate::log::debug(format_args!(
+                        "request.property.token differs from the configured one; the request's is used"
+                    ));
                 }
                 token = Some(own);
             }

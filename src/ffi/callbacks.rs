@@ -4,7 +4,7 @@ use std::ffi::{CString, c_char};
 
 use super::guard::UserData;
 use super::{target_callback, target_log_callback};
-use crate::log::LogLevel;
+use crate::log::LogCallback;
 use crate::pending::Outcome;
 
 /// A callback with what it is called with.
@@ -44,10 +44,7 @@ pub(super) fn report(outcome: &Outcome, callback: Option<HostCallback>, err_call
 }
 
 /// The host's logger as one of ours.
-pub(super) fn logger(
-    function: target_log_callback,
-    user_data: UserData,
-) -> Option<Box<dyn Fn(LogLevel, &str) + Send + Sync>> {
+pub(super) fn logger(function: target_log_callback, user_data: UserData) -> Option<Box<LogCallback>> {
     let function = function?;
     Some(Box::new(move |level, message| {
         // The whole pair is captured, which may cross threads; a bare pointer may not.

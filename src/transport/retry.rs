@@ -113,6 +113,11 @@ pub(crate) fn deliver(
         if control.remaining().is_none_or(|left| left <= pause) {
             return Err(undelivered(error));
         }
+        crate::log::debug(format_args!(
+            "request {}: attempt {requests} failed ({error}), repeated in {} ms",
+            shipment.request_id,
+            pause.as_millis()
+        ));
         if !control.wait_until(std::time::Instant::now().checked_add(pause), || false) && control.end().is_some() {
             return Err(undelivered(ended_or_late(control, Phase::Send, "while waiting to repeat the request")));
         }

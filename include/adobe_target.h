@@ -74,7 +74,7 @@
  *     field            the argument or member that is wrong, such as "request.notifications[0].timestamp", or null
  *     http_status      of the edge's answer, or null
  *     api_message      what the edge said, or null
- *     request_id       the X-Request-Id of the request that failed, or null
+ *     request_id       "requestId" of the request that failed, or null
  *     retryable        whether the same call may succeed later
  *     retry_after_ms   the wait that the edge asked for, or null
  *     attempts         HTTP requests made
@@ -163,9 +163,9 @@
  *
  * Process
  *
- *     The library installs no signal handler and no exit handler, raises no SIGPIPE, prints nothing, keeps no state
- *     of the process but the logger, and reads no environment variable but the proxy's. Once loaded it stays
- *     mapped, also after dlclose.
+ *     The library installs no signal handler and no exit handler, raises no SIGPIPE, keeps no state of the process
+ *     but the logger, and reads no environment variable but the proxy's and the time zone's (TZ). Once loaded it
+ *     stays mapped, also after dlclose.
  *     Close or free a client before the process ends if what it is sending matters.
  *     Fork: a child makes clients of its own. It neither uses nor frees those of its parent, whose threads it has
  *     not and whose connections are not its own.

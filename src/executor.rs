@@ -119,6 +119,8 @@ fn work(shared: &Shared) {
             (job.run)();
             state = lock(&shared.state);
         } else if state.stopping {
+            // The watcher may sleep until the deadline of a job that is done meanwhile.
+            shared.watch.notify_all();
             return;
         } else {
             state.idle += 1;

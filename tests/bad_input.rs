@@ -828,7 +828,7 @@ mod answers {
 
     #[test]
     fn only_an_object_is_an_answer() {
-        for body in ["[]", "null", "5", "\"text\"", "{", "{}{}", "{\"a\":}", "<html>", "{\"a\":\"\u{0}\"}", "\u{FEFF}\u{FEFF}{}"] {
+        for body in ["[]", "null", "5", "\"text\"", "{", "{}{}", "{\"a\":}", "<html>", "{\"a\":\"\u{0}\"}"] {
             assert_unreadable(Fault::respond(200, body));
         }
         assert_unreadable(Fault::respond(200, *b"{\"a\":\"\xff\"}"));
@@ -838,10 +838,7 @@ mod answers {
     #[test]
     fn nesting_is_bounded() {
         assert_unreadable(Fault::respond(200, "[".repeat(1_000_000)));
-        assert_unreadable(Fault::respond(
-            200,
-            format!(r#"{{"new":{}{}}}"#, "[".repeat(500_000), "]".repeat(500_000)),
-        ));
+        assert_unreadable(Fault::respond(200, format!(r#"{{"new":{}{}}}"#, "[".repeat(500_000), "]".repeat(500_000))));
     }
 
     #[test]

@@ -528,6 +528,20 @@ mod failures {
     }
 
     #[test]
+    fn a_request_that_is_too_large_is_rejected() {
+        let edge = LocalEdge::builder().max_body_bytes(100_000).start().unwrap();
+        let client = client(&edge);
+        let mut request = displays(0..2);
+        request["new"] = json!("x".repeat(3_000_000));
+
+        let error = client.send_notifications(&options(request)).unwrap_err();
+
+        assert!(matches!(error, TargetError::Http(_)), "{error:?}");
+        assert_eq!((error.details().http_status, error.details().attempts), (Some(413), 1));
+        assert_eq!(outcome(&error).rejected, numbers(0..2));
+    }
+
+    #[test]
     fn a_deadline_leaves_what_was_sent_unknown() {
         let edge = edge();
         edge.faults([Fault::None, Fault::Silence]);
@@ -643,6 +657,19 @@ mod acknowledgement {
     }
 
     #[test]
+    fn a_beacon_is_acknowledged_without_a_body() {
+        let edge = edge();
+        let mut request = displays(0..2);
+        request["context"] = json!({"beacon": true});
+
+        let offers = client(&edge).send_notifications(&options(request)).unwrap();
+
+        assert_eq!(offers.response_json(), "{}");
+        assert_eq!(offers.meta.notifications.unwrap().acknowledged, numbers(0..2));
+        assert_eq!(edge.report().visits.total, 2);
+    }
+
+    #[test]
     fn odd_items_in_the_list_acknowledge_nothing() {
         let edge = edge();
         edge.reply_with(200, r#"{"notifications":[null,5,"0",{"id":0},{"id":"1","new":[]},{"id":"other"}]}"#);
@@ -694,4 +721,17 @@ fn members_that_this_version_does_not_know_are_sent_as_they_are() {
     let sent = String::from_utf8(only_request(&edge).body).unwrap();
     assert!(sent.contains(r#""new":{"a":[1.0]}"#), "{sent}");
     assert!(sent.contains(r#""timestamp":1621530726000,"new":"x","mbox":{"name":"home","other":1e2},"#), "{sent}");
+}
+
+#[test]
+fn space_and_escapes_in_a_notification_make_no_difference() {
+    let edge = edge();
+    let request = "{\"request\":{\"notifications\":[ \n{ \"id\" : \"\\u0031\" ,\r\n \"\\u0074ype\" : \"displ\\u0061y\",\t\"timestamp\":\n1621530726000 \t}\n ,{\"id\":\"2\",\"type\":\"click\",\"timestamp\":1621530726000,\"tokens\":null}  ]}}";
+
+    let result = parsed(&client(&edge).send_notifications_json(request).unwrap());
+
+    assert_eq!(result["meta"]["notifications"]["acknowledged"], json!(["1", "2"]));
+    let sent = only_body(&edge)["notifications"].take();
+    assert!(is_uuid_v4(sent[0]["impressionId"].as_str().unwrap()), "{sent}");
+    assert_eq!(sent[1], json!({"id": "2", "type": "click", "timestamp": NOW}));
 }

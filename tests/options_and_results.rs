@@ -763,9 +763,13 @@ mod attributes {
             client.get_attributes_json(r#"["a","b"]"#, &json_options(request)).unwrap();
             let sent = only_body(&edge);
             let mboxes = sent["execute"]["mboxes"].as_array().cloned().unwrap_or_default();
-            mboxes.iter().map(|mbox| (mbox["name"].as_str().unwrap().to_owned(), mbox["index"].as_i64().unwrap())).collect::<Vec<_>>()
+            mboxes
+                .iter()
+                .map(|mbox| (mbox["name"].as_str().unwrap().to_owned(), mbox["index"].as_i64().unwrap()))
+                .collect::<Vec<_>>()
         };
-        let pairs = |list: &[(&str, i64)]| list.iter().map(|(name, index)| ((*name).to_owned(), *index)).collect::<Vec<_>>();
+        let pairs =
+            |list: &[(&str, i64)]| list.iter().map(|(name, index)| ((*name).to_owned(), *index)).collect::<Vec<_>>();
 
         assert_eq!(indexes(json!({})), pairs(&[("a", 1), ("b", 2)]));
         assert_eq!(indexes(execute(&["x", "y"])), pairs(&[("x", 0), ("y", 1), ("a", 2), ("b", 3)]));
@@ -911,6 +915,29 @@ mod telemetry {
         client.get_offers(&request("last")).unwrap();
 
         assert_eq!(told(&edge), ["first"]);
+    }
+
+    #[test]
+    fn a_call_in_parts_tells_once_and_is_told_once() {
+        let edge = edge();
+        let client = builder(&edge).telemetry_enabled(true).build().unwrap();
+        let sixty = |id: &str| {
+            let mut request = notify((0..60).map(|n| display(&n.to_string())));
+            request["requestId"] = json!(id);
+            options(request)
+        };
+        let all_told = || edge.take_requests().iter().map(|r| told_in(&body(r))).collect::<Vec<_>>();
+        client.get_offers(&request("first")).unwrap();
+        edge.take_requests();
+
+        client.send_notifications(&sixty("second")).unwrap();
+        assert_eq!(all_told(), [vec!["first"], vec![]]);
+        edge.faults([Fault::None, Fault::status(400)]);
+        client.send_notifications(&sixty("third")).unwrap_err();
+        assert_eq!(all_told(), [vec!["second"], vec![]]);
+        client.get_offers(&request("last")).unwrap();
+
+        assert!(!told(&edge).contains(&"second".to_owned()), "the part that told of it was answered");
     }
 
     #[test]

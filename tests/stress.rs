@@ -194,6 +194,33 @@ fn impressions_count_once_while_answers_are_lost() {
 }
 
 #[test]
+fn clicks_of_one_session_count_once_while_the_edge_throttles_it() {
+    let edge = LocalEdge::builder().max_concurrent_per_session(2).start().unwrap();
+    let mut builder = builder(&edge).max_idle_connections(THREADS);
+    builder.config_mut().retry.max_attempts = 10_000;
+    builder.config_mut().retry.max_delay = Duration::from_millis(5);
+    let client = builder.build().unwrap();
+    edge.set_default_reply(Some(Fault::Delay(Duration::from_millis(1))));
+
+    std::thread::scope(|threads| {
+        for thread in 0..16 {
+            let client = &client;
+            threads.spawn(move || {
+                for round in 0..ROUNDS {
+                    let clicked = click(&format!("{thread}-{round}"));
+                    client.send_notifications(&options(notify([clicked])).session_id("one")).unwrap();
+                }
+            });
+        }
+    });
+
+    let report = edge.report();
+    assert_eq!((report.clicks.total, report.notifications.distinct), (16 * ROUNDS as u64, 16 * ROUNDS as u64));
+    assert!(report.errors.contains_key(&420), "{:?}", report.errors);
+    assert_eq!(client.stats().retries, report.errors[&420]);
+}
+
+#[test]
 fn every_call_ends_once_while_others_cancel_and_time_out() {
     let edge = edge();
     edge.set_default_reply(Some(Fault::Delay(Duration::from_millis(2))));

@@ -71,6 +71,8 @@ impl Calls {
     /// Refuses new calls, waits for those in flight, and ends them when the time is over.
     pub(crate) fn close(&self, timeout: Option<Duration>) {
         lock(&self.state.0).closed = true;
+        // A callback that waits for a completion is itself one of the calls in flight.
+        self.completions.wake();
         if !self.wait_empty(timeout) {
             self.end_all();
         }

@@ -1,6 +1,5 @@
 //! The client: takes a call from its options to its result and owns everything that takes part.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -470,9 +469,7 @@ impl Shared {
         let mut received: Vec<(Answer, Digest)> = Vec::with_capacity(parts.len());
         let mut parts = parts.into_iter();
         while let Some(part) = parts.next() {
-            // The caller's id may be any text, and that of a header may not.
-            let header_id =
-                if is_uuid_v4(&part.request_id) { Cow::from(&*part.request_id) } else { Cow::from(ids::uuid()) };
+            let header_id = ids::uuid();
             let shipment = Shipment {
                 url: cluster_url.as_deref().unwrap_or(&default_url),
                 fallback_url: cluster_url.as_ref().map(|_| default_url.as_str()),
@@ -660,15 +657,6 @@ fn checked_names(names: impl IntoIterator<Item = String>) -> Result<Vec<String>,
     }
     // The request can have asked for 50 of them to be executed, and for 50 to be prefetched.
     if checked.len() > 2 * MAX_MBOXES { Err(too_many_names(checked.len())) } else { Ok(checked) }
-}
-
-fn is_uuid_v4(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().enumerate().all(|(at, byte)| match at {
-            8 | 13 | 18 | 23 => byte == b'-',
-            14 => byte == b'4',
-            _ => byte.is_ascii_hexdigit(),
-        })
 }
 
 fn parse_names(text: &str) -> Result<Vec<String>, TargetError> {

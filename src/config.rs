@@ -30,11 +30,15 @@ impl DecisioningMethod {
         }
     }
 
-    pub(crate) fn read(member: &Member<'_>) -> Result<Self, TargetError> {
+    /// An empty name counts as absent.
+    pub(crate) fn read(member: &Member<'_>) -> Result<Option<Self>, TargetError> {
         const ALL: [DecisioningMethod; 3] =
             [DecisioningMethod::OnDevice, DecisioningMethod::ServerSide, DecisioningMethod::Hybrid];
         let given = member.value.as_str();
-        ALL.into_iter().find(|method| given.as_deref() == Some(method.as_str())).ok_or_else(|| {
+        if given.as_deref() == Some("") {
+            return Ok(None);
+        }
+        ALL.into_iter().find(|method| given.as_deref() == Some(method.as_str())).map(Some).ok_or_else(|| {
             // The two blanks are the field's wording.
             TargetError::invalid_options(
                 member.path(),
@@ -319,7 +323,7 @@ impl ClientConfig {
         match key {
             "client" => self.client = member.text()?.unwrap_or_default(),
             "organization_id" => self.organization_id = member.text()?.unwrap_or_default(),
-            "decisioning_method" => self.decisioning_method = DecisioningMethod::read(member)?,
+            "decisioning_method" => self.decisioning_method = DecisioningMethod::read(member)?.unwrap_or_default(),
             "server_domain" => self.server_domain = member.text()?,
             "secure" => self.secure = member.boolean()?,
             "edge_affinity" => self.edge_affinity = Some(member.boolean()?),

@@ -148,6 +148,7 @@ impl RawEnvelope {
         let values = |list: &[String]| list.iter().map(|text| value_of(text)).collect();
         Ok(Offers {
             response: serde_json::from_str(&self.response)
+                .or_else(|_| serde_json::from_str(&readable(&self.response)))
                 .map_err(|error| TargetError::invalid_response(format!("the answer cannot be read: {error}")))?,
             target_cookie: self.target_cookie.clone(),
             target_location_hint_cookie: self.location_hint_cookie.clone(),
@@ -183,8 +184,41 @@ fn write_list(out: &mut String, list: &[String]) {
 }
 
 fn value_of(text: &str) -> serde_json::Value {
-    // Spans of a parsed text: only half surrogate pairs, which a String cannot hold, make serde_json refuse.
-    serde_json::from_str(text).unwrap_or_default()
+    serde_json::from_str(text).or_else(|_| serde_json::from_str(&readable(text))).unwrap_or_default()
+}
+
+/// The text with what only text can hold replaced: half surrogate pairs by U+FFFD, numbers beyond a double by
+/// null. A typed answer has the rest then.
+fn readable(text: &str) -> String {
+    fn write(out: &mut String, value: Value<'_>) {
+        match value.kind() {
+            Kind::Object => {
+                let mut object = ObjectWriter::begin(out);
+                for (key, member) in value.members() {
+                    write(object.foreign_key(&key), member);
+                }
+                object.end();
+            }
+            Kind::Array => {
+                out.push('[');
+                for (at, element) in value.elements().enumerate() {
+                    if at > 0 {
+                        out.push(',');
+                    }
+                    write(out, element);
+                }
+                out.push(']');
+            }
+            Kind::String => write_str(out, &value.as_str().unwrap_or_default()),
+            Kind::Number if !value.raw().parse::<f64>().is_ok_and(f64::is_finite) => out.push_str("null"),
+            _ => out.push_str(value.raw()),
+        }
+    }
+    let mut out = String::with_capacity(text.len());
+    if let Ok(document) = Document::parse(text, Strictness::Answer) {
+        write(&mut out, document.root());
+    }
+    out
 }
 
 /// One answer of the edge, parsed. Empty (204) is an object without members.

@@ -232,7 +232,7 @@ impl<'d> ParsedOptions<'d> {
                     }
                 }
                 "visitor_cookie" => options.visitor_cookie = member.text()?,
-                "decisioning_method" => options.decisioning_method = Some(DecisioningMethod::read(&member)?),
+                "decisioning_method" => options.decisioning_method = DecisioningMethod::read(&member)?,
                 "timeout" => options.timeout = read_timeout(&member)?,
                 _ => options.retry_clicks = Some(member.boolean()?),
             }

@@ -313,7 +313,7 @@ mod callbacks {
     fn they_run_for_calls_that_the_client_ends() {
         let edge = edge();
         edge.set_default_reply(Some(Fault::Silence));
-        let client = client(&edge);
+        let client = builder(&edge).close_timeout(Duration::from_millis(20)).build().unwrap();
 
         let counted = Counted::start(&client, THREADS + 20);
         drop(client);
@@ -587,7 +587,7 @@ mod bounds {
         let report = edge.report();
         assert_eq!((report.requests, report.impressions.total), (200, 200));
         assert!(report.concurrent_max <= THREADS as u64, "{}", report.concurrent_max);
-        assert_eq!(client.stats().in_flight, 0);
+        settled(&client, 0);
     }
 
     #[test]
@@ -614,7 +614,7 @@ mod bounds {
             assert_eq!(outcome.not_sent.len(), 1);
         }
         assert_eq!(edge.report().requests, THREADS as u64);
-        assert_eq!(client.stats().in_flight, THREADS as u64);
+        settled(&client, THREADS as u64);
         occupants.iter().for_each(PendingOffers::cancel);
     }
 

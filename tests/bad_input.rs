@@ -227,7 +227,6 @@ fn values_outside_their_range_are_refused_by_their_place() {
         ("/session_id", json!("\u{9f}"), "session_id"),
         ("/session_id", json!("s".repeat(1_000_000)), "session_id"),
         ("/decisioning_method", json!("Server-Side"), "decisioning_method"),
-        ("/decisioning_method", json!(""), "decisioning_method"),
         ("/customer_ids", json!("crm=1"), "customer_ids"),
         ("/customer_ids", json!([1]), "customer_ids[0]"),
         ("/customer_ids", json!({"crm": 1}), "customer_ids.crm"),
@@ -896,7 +895,6 @@ mod answers {
     }
 
     #[test]
-    #[ignore = "serde_json refuses half surrogate pairs and numbers that no double holds, so the typed call fails"]
     fn a_text_that_only_json_can_hold_costs_the_typed_answer_nothing_else() {
         let edge = edge();
         for odd in [r#""\ud800""#, "1e400"] {

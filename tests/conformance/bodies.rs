@@ -60,6 +60,8 @@ pub struct Sent {
     pub line: String,
     pub host: String,
     pub query: Value,
+    /// `X-Request-Id`, an id of its own.
+    pub header_id: Value,
     pub body: Value,
 }
 

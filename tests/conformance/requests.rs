@@ -20,7 +20,7 @@ const PART: usize = 50;
 /// What is expected of a call.
 enum Expectation {
     /// It succeeds with this visitor state (null: not recorded) and sends this.
-    Sent(Sent, Value),
+    Sent(Box<Sent>, Value),
     /// It succeeds and sends at least these members; the recorded client failed.
     SentAtLeast(Value),
     /// It fails as recorded, or for one of these reasons.
@@ -169,12 +169,13 @@ fn expect(
         line: format!("{} {}", part("method"), part("path")),
         host: origin.split_once("://").map_or(origin, |(_, host)| host).to_owned(),
         query: request["query"].clone(),
+        header_id: request["headers"].get("x-request-id").cloned().unwrap_or_else(|| Value::from("<uuid:header>")),
         body: request["body"].clone(),
     };
     drop_telemetry_of(refused_ids, &mut sent.body);
     let mut visitor_state = outcome["visitorState"].clone();
     bodies::apply(call, &mut sent, &mut visitor_state, rules);
-    Expectation::Sent(sent, visitor_state)
+    Expectation::Sent(Box::new(sent), visitor_state)
 }
 
 /// A call that we refuse leaves no telemetry.
@@ -224,6 +225,8 @@ fn judge(
                 let host = Value::from(delivery.host.as_str());
                 differences.extend(compare("host", &Value::from(sent.host), &host, bindings));
                 differences.extend(compare("query", &sent.query, &delivery.query, bindings));
+                let header = Value::from(delivery.header("x-request-id"));
+                differences.extend(compare("x-request-id", &sent.header_id, &header, bindings));
                 differences.extend(compare("body", &sent.body, &delivery.body, bindings));
                 if !visitor_state.is_null() {
                     differences.extend(compare("visitor_state", &visitor_state, &envelope["visitor_state"], bindings));

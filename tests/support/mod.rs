@@ -1,10 +1,10 @@
 //! What the behaviour tests have in common: an edge, a client of it, and short ways to write requests.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use adobe_target::local_edge::{LocalEdge, RecordedRequest};
-use adobe_target::{CallOptions, ClientBuilder, ProxySetting, RetryPolicy, TargetClient, TargetError};
+use adobe_target::{CallOptions, ClientBuilder, ClientStats, ProxySetting, RetryPolicy, TargetClient, TargetError};
 use serde_json::{Value, json};
 
 pub const ORGANIZATION: &str = "0DD934B85278256B0A490D44@AdobeOrg";
@@ -110,6 +110,20 @@ pub fn only_request(edge: &LocalEdge) -> RecordedRequest {
 /// The body of the only request that came since the last look.
 pub fn only_body(edge: &LocalEdge) -> Value {
     body(&only_request(edge))
+}
+
+/// The counts once so many calls are in flight: a call is until its thread has left it, shortly after its result
+/// can be had.
+pub fn settled(client: &TargetClient, in_flight: u64) -> ClientStats {
+    let begun = Instant::now();
+    loop {
+        let stats = client.stats();
+        if stats.in_flight == in_flight {
+            return stats;
+        }
+        assert!(begun.elapsed() < LONG, "{stats:?}");
+        std::thread::yield_now();
+    }
 }
 
 /// The ids of the notifications in a request, in order.

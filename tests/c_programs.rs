@@ -103,7 +103,7 @@ fn runs_under_valgrind(program: &Path, scratch: &Scratch, arguments: &[&str], ex
     }
     let edge = LocalEdge::start().unwrap();
     let mut checked = Command::new("valgrind");
-    checked.args(["-q", "--leak-check=full", "--show-leak-kinds=definite,indirect", "--num-callers=40"]);
+    checked.args(["-q", "--leak-check=full", "--show-leak-kinds=definite,indirect", "--num-callers=16"]);
     checked.args(["--errors-for-leak-kinds=definite,indirect", "--error-exitcode=99"]);
     let suppressions = Path::new(CRATE).join("tests/valgrind.supp");
     if suppressions.exists() {

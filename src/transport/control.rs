@@ -38,6 +38,8 @@ pub(crate) struct CallControl {
     sent: AtomicBool,
     answered: AtomicBool,
     reused: AtomicBool,
+    closed: AtomicBool,
+    broken: AtomicBool,
 }
 
 /// In the order of an attempt; only those that a transport is in.
@@ -55,6 +57,8 @@ impl CallControl {
             sent: AtomicBool::new(false),
             answered: AtomicBool::new(false),
             reused: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
         }
     }
 
@@ -142,9 +146,9 @@ impl CallControl {
 
     pub(crate) fn begin_attempt(&self) {
         self.set_phase(Phase::Resolve);
-        self.sent.store(false, Ordering::Relaxed);
-        self.answered.store(false, Ordering::Relaxed);
-        self.reused.store(false, Ordering::Relaxed);
+        for fact in [&self.sent, &self.answered, &self.reused, &self.closed, &self.broken] {
+            fact.store(false, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn set_phase(&self, phase: Phase) {
@@ -156,9 +160,9 @@ impl CallControl {
         PHASES.get(usize::from(self.phase.load(Ordering::Relaxed))).copied().unwrap_or(Phase::Resolve)
     }
 
-    /// A pooled connection serves this attempt.
-    pub(crate) fn mark_reused(&self) {
-        self.reused.store(true, Ordering::Relaxed);
+    /// The attempt has its connection, one that served a request before or a new one.
+    pub(crate) fn begin_request(&self, reused: bool) {
+        self.reused.store(reused, Ordering::Relaxed);
         self.set_phase(Phase::Send);
     }
 
@@ -170,6 +174,12 @@ impl CallControl {
     pub(crate) fn mark_written(&self) {
         if matches!(self.phase(), Phase::Send | Phase::Receive) {
             self.sent.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Nothing is left to be written before the next read.
+    pub(crate) fn mark_flushed(&self) {
+        if self.phase() == Phase::Send && self.sent() {
             self.set_phase(Phase::Receive);
         }
     }
@@ -178,14 +188,32 @@ impl CallControl {
         self.sent.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn mark_read(&self) {
-        if self.phase() == Phase::Receive {
-            self.answered.store(true, Ordering::Relaxed);
-        }
+    /// Bytes of an answer came, TLS taken off.
+    pub(crate) fn mark_answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn answered(&self) -> bool {
         self.answered.load(Ordering::Relaxed)
+    }
+
+    /// The server closed the connection in good order while an answer was being read.
+    pub(crate) fn mark_closed(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    /// The connection failed while an answer was being read.
+    pub(crate) fn mark_broken(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
+    /// No more of the answer can come.
+    pub(crate) fn cut_off(&self) -> bool {
+        self.broken() || self.closed.load(Ordering::Relaxed)
     }
 }
 
@@ -212,7 +240,8 @@ impl Drop for Entered {
 
 /// The control of the request that this thread makes.
 pub(crate) fn current() -> Option<Arc<CallControl>> {
-    CURRENT.with(|current| current.borrow().clone())
+    // A client may be dropped by a thread that is ending, when its thread-locals are gone.
+    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
 }
 
 #[cfg(test)]

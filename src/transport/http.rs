@@ -12,9 +12,10 @@ use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
 
 use super::control::{CallControl, enter};
+use super::exchange::{ExchangeConnector, TlsMilestone};
 use super::proxy::{Proxies, proxies};
 use super::resolver::CachingResolver;
-use super::tcp::{ConnectionCounts, Milestone, TcpConnector};
+use super::tcp::{BUFFER_SIZE, ConnectionCounts, TcpConnector};
 use super::tls::tls_config;
 use super::{Failure, FailureKind, HttpRequest, HttpResponse, Transport};
 use crate::config::ClientConfig;
@@ -85,9 +86,9 @@ impl HttpTransport {
                     counts: Arc::clone(&counts),
                     has_proxy,
                 })
-                .chain(Milestone { phase: Phase::Tls, has_proxy })
+                .chain(TlsMilestone { has_proxy })
                 .chain(RustlsConnector::default())
-                .chain(Milestone { phase: Phase::Send, has_proxy });
+                .chain(ExchangeConnector { has_proxy, counts: Arc::clone(&counts) });
             let config = Agent::config_builder()
                 .tls_config(tls.clone())
                 .proxy(proxy)
@@ -97,6 +98,10 @@ impl HttpTransport {
                 .user_agent("")
                 .accept("")
                 .timeout_await_100(None)
+                .input_buffer_size(BUFFER_SIZE)
+                .output_buffer_size(BUFFER_SIZE)
+                // A header that fills the buffer can never be read to its end.
+                .max_response_header_size(BUFFER_SIZE - 1)
                 .max_idle_connections(config.max_idle_connections)
                 .max_idle_connections_per_host(config.max_idle_connections)
                 .max_idle_age(config.max_idle_age)
@@ -128,9 +133,13 @@ impl HttpTransport {
         // One read where the length is known; what claims to be large has to prove it.
         let length = response.body().content_length().unwrap_or(0).min(64 * 1024) as usize;
         let mut body = Vec::with_capacity(length + 1);
-        let read = response.body_mut().as_reader().take(MAX_ANSWER + 1).read_to_end(&mut body)?;
-        if read as u64 > MAX_ANSWER {
-            return Err(ureq::Error::BodyExceedsLimit(MAX_ANSWER));
+        let read = response.body_mut().as_reader().take(MAX_ANSWER + 1).read_to_end(&mut body);
+        match read {
+            Ok(read) if read as u64 <= MAX_ANSWER => {}
+            // The status says all that matters, even if what explains it does not come.
+            _ if !(200..300).contains(&status) => body.truncate(MAX_ANSWER as usize),
+            Ok(_) => return Err(ureq::Error::BodyExceedsLimit(MAX_ANSWER)),
+            Err(error) => return Err(error.into()),
         }
         Ok(HttpResponse { status, retry_after, body, attempts: 1 })
     }
@@ -145,22 +154,35 @@ impl Transport for HttpTransport {
         };
         match result {
             // An end may have cut the answer short in a way that looks complete.
-            Ok(answer) if control.end().is_none() => Ok(answer),
-            Ok(_) => Err(ended(control)),
+            Ok(_) if control.end().is_some() => Err(ended(control)),
+            // So may a connection that broke, where the end of the connection is the end of the answer.
+            Ok(answer) if control.broken() && (200..300).contains(&answer.status) => {
+                let message = "the connection broke before the answer was complete".to_owned();
+                Err(Failure { message, ..network_failure(control) })
+            }
+            Ok(answer) => Ok(answer),
             Err(error) => Err(failure(&error, control)),
         }
     }
 }
 
 fn ended(control: &CallControl) -> Failure {
+    let message = "the call was ended".to_owned();
+    Failure { kind: FailureKind::Ended, message, temporary: false, ..network_failure(control) }
+}
+
+/// What the call knows; the message is to be filled in.
+fn network_failure(control: &CallControl) -> Failure {
+    let phase = control.phase();
     Failure {
-        kind: FailureKind::Ended,
-        phase: control.phase(),
-        message: "the call was ended".to_owned(),
+        kind: FailureKind::Network,
+        phase,
+        message: String::new(),
         sent: control.sent(),
         answered: control.answered(),
         reused: control.reused(),
-        temporary: false,
+        unreachable: !control.sent() && matches!(phase, Phase::Resolve | Phase::Connect),
+        temporary: true,
     }
 }
 
@@ -168,59 +190,89 @@ fn failure(error: &ureq::Error, control: &CallControl) -> Failure {
     if control.end().is_some() {
         return ended(control);
     }
-    let phase = control.phase();
     let tls_error = tls_error(error);
-    let mut failure = Failure {
-        kind: FailureKind::Network,
-        phase,
-        message: describe(error, phase, tls_error),
-        sent: control.sent(),
-        answered: control.answered(),
-        reused: control.reused(),
-        temporary: true,
-    };
+    let mut failure = network_failure(control);
+    failure.message = describe(error, failure.phase, tls_error);
     if control.remaining().is_none() {
         failure.kind = FailureKind::Deadline;
         return failure;
     }
+    if let Some(tls_error) = tls_error {
+        let verdict = is_verdict_of_handshake(tls_error) && !failure.answered && !failure.reused;
+        if verdict {
+            // With TLS 1.3 what the server thinks of a client certificate arrives after the request left; it
+            // did not read that request.
+            failure.phase = Phase::Tls;
+            failure.sent = false;
+        }
+        // A handshake fails in the same way again; later on, this is a connection that broke.
+        failure.temporary = !verdict && failure.sent;
+        return failure;
+    }
     match error {
+        ureq::Error::ConnectProxyFailed(reason) => {
+            let refusal = proxy_status(reason);
+            failure.phase = Phase::Proxy;
+            // The proxy could not or would not reach the host. Another host may do better, unless the proxy
+            // wants to know who we are.
+            failure.unreachable = refusal != Some(407);
+            // A proxy that refuses does so again; one that fails may recover.
+            failure.temporary = refusal.is_none_or(|status| status >= 500);
+        }
+        // Whatever a proxy sends before the tunnel stands, it is no answer of the edge.
+        _ if failure.phase == Phase::Proxy => {}
+        ureq::Error::Decompress(_, io) if io.kind() == io::ErrorKind::UnexpectedEof && control.cut_off() => {}
         ureq::Error::BodyExceedsLimit(_)
         | ureq::Error::LargeResponseHeader(..)
         | ureq::Error::Decompress(..)
         | ureq::Error::Protocol(_)
-        | ureq::Error::Http(_) => {
-            failure.kind = FailureKind::InvalidResponse;
-            failure.phase = Phase::Response;
-        }
-        ureq::Error::Io(io) if io.kind() == io::ErrorKind::InvalidData && tls_error.is_none() => {
-            failure.kind = FailureKind::InvalidResponse;
-            failure.phase = Phase::Response;
-        }
-        ureq::Error::ConnectProxyFailed(_) => {
-            failure.phase = Phase::Proxy;
-            // A proxy that refuses does so again.
-            failure.temporary = false;
-        }
+        | ureq::Error::Http(_) => failure.make_invalid(),
+        ureq::Error::Io(io) if io.kind() == io::ErrorKind::InvalidData => failure.make_invalid(),
         ureq::Error::Tls(_) | ureq::Error::Rustls(_) => failure.temporary = false,
         _ => {}
     }
-    if tls_error.is_some() {
-        // With TLS 1.3 the server's verdict on a client certificate arrives after the request left; it did
-        // not read that request.
-        failure.phase = Phase::Tls;
-        failure.sent = false;
-        failure.temporary = false;
-    }
     failure
+}
+
+impl Failure {
+    fn make_invalid(&mut self) {
+        self.kind = FailureKind::InvalidResponse;
+        self.phase = Phase::Response;
+    }
 }
 
 /// The TLS failure inside an error. A connection that just broke is none.
 fn tls_error(error: &ureq::Error) -> Option<&rustls::Error> {
     match error {
         ureq::Error::Rustls(error) => Some(error),
-        ureq::Error::Io(error) => error.get_ref()?.downcast_ref::<rustls::Error>(),
+        ureq::Error::Io(error) | ureq::Error::Decompress(_, error) => error.get_ref()?.downcast_ref::<rustls::Error>(),
         _ => None,
     }
+}
+
+/// Whether the server refused the handshake, of which a client certificate is a part.
+fn is_verdict_of_handshake(error: &rustls::Error) -> bool {
+    use rustls::AlertDescription as Alert;
+    matches!(
+        error,
+        rustls::Error::AlertReceived(
+            Alert::AccessDenied
+                | Alert::BadCertificate
+                | Alert::CertificateExpired
+                | Alert::CertificateRequired
+                | Alert::CertificateRevoked
+                | Alert::CertificateUnknown
+                | Alert::DecryptError
+                | Alert::HandshakeFailure
+                | Alert::UnknownCA
+                | Alert::UnsupportedCertificate
+        )
+    )
+}
+
+/// The status in ureq's words about a proxy that refused: `proxy server responded 407/407`.
+fn proxy_status(reason: &str) -> Option<u16> {
+    reason.rsplit_once("responded ")?.1.get(..3)?.parse().ok()
 }
 
 fn describe(error: &ureq::Error, phase: Phase, tls_error: Option<&rustls::Error>) -> String {
@@ -232,19 +284,37 @@ fn describe(error: &ureq::Error, phase: Phase, tls_error: Option<&rustls::Error>
         Phase::Send => "sending the request",
         _ => "reading the answer",
     };
-    if let Some(tls_error) = tls_error {
-        return format!("TLS failed: {tls_error}");
+    match (tls_error, phase) {
+        (Some(rustls::Error::InvalidMessage(reason)), Phase::Tls) => {
+            return format!("TLS failed: the server does not seem to speak it here ({reason:?})");
+        }
+        (Some(tls_error), Phase::Proxy) => return format!("TLS with the proxy failed: {tls_error}"),
+        (Some(tls_error), _) => return format!("TLS failed: {tls_error}"),
+        (None, _) => {}
     }
     match error {
         ureq::Error::Io(io) if io.kind() == io::ErrorKind::TimedOut => format!("{action} took too long"),
+        ureq::Error::ConnectProxyFailed(reason) => match proxy_status(reason) {
+            Some(407) => "the proxy answered 407: it wants other credentials".to_owned(),
+            Some(status) => format!("the proxy answered {status} instead of connecting to the edge"),
+            None => "the proxy closed the connection instead of connecting to the edge".to_owned(),
+        },
+        ureq::Error::Protocol(_) | ureq::Error::Http(_) if phase == Phase::Proxy => {
+            "the proxy's answer is no HTTP/1.1".to_owned()
+        }
         ureq::Error::BodyExceedsLimit(limit) => format!("the answer has more than {limit} bytes"),
+        ureq::Error::LargeResponseHeader(..) => format!("the answer's header has more than {BUFFER_SIZE} bytes"),
+        ureq::Error::Decompress(_, io) if io.kind() == io::ErrorKind::UnexpectedEof => {
+            "the compressed answer ends too early".to_owned()
+        }
         ureq::Error::Decompress(..) => "the answer cannot be decompressed".to_owned(),
         ureq::Error::Protocol(_) | ureq::Error::Http(_) => "the answer is no HTTP/1.1".to_owned(),
         ureq::Error::Io(io) => match io.source() {
             Some(source) => format!("{action} failed: {io}: {source}"),
             None => format!("{action} failed: {io}"),
         },
-        // Errors of ureq's own name hosts and reasons, no credentials.
+        // The remaining errors of ureq's own name a reason; one names the URL, which is not for a message.
+        ureq::Error::BadUri(_) => format!("{action} failed: the URL cannot be used"),
         other => format!("{action} failed: {other}"),
     }
 }

@@ -4,6 +4,7 @@
 //! work at its deadline or when somebody else says so. Nothing here knows what a notification is.
 
 pub(crate) mod control;
+pub(crate) mod exchange;
 pub(crate) mod http;
 pub(crate) mod proxy;
 pub(crate) mod resolver;
@@ -60,6 +61,8 @@ pub(crate) struct Failure {
     pub answered: bool,
     /// Whether the connection had served a request before.
     pub reused: bool,
+    /// Whether the host itself was not reached, so that another one may be.
+    pub unreachable: bool,
     /// False where the same attempt cannot succeed, such as an untrusted certificate.
     pub temporary: bool,
 }

@@ -63,7 +63,7 @@ pub(crate) fn deliver(
         }
         tried += 1;
         requests += 1;
-        stats.request_sent(requests > 1);
+        stats.request_sent(tried > 1);
         let request = HttpRequest { url, request_id: shipment.request_id, body: shipment.body };
         let (error, fate, retry, wait) = match transport.post(&request, control) {
             Ok(answer) if (200..300).contains(&answer.status) => {
@@ -80,19 +80,20 @@ pub(crate) fn deliver(
                 (error, verdict.fate, verdict.repeat, wait)
             }
             Err(failure) => {
-                stats.failed(failure.phase);
-                let stale = failure.reused && !failure.answered && failure.kind == FailureKind::Network;
-                if stale && !replaced_connection && (shipment.repeatable || !failure.sent) {
+                let retry = may_repeat(&failure, shipment.repeatable);
+                let stale = failure.reused && !failure.answered;
+                if stale && retry && !replaced_connection {
                     // The connection died while it was idle: this attempt never really began.
+                    maybe_counted |= failure.sent;
                     replaced_connection = true;
                     tried -= 1;
                     continue;
                 }
-                let unreachable = !failure.sent && matches!(failure.phase, Phase::Resolve | Phase::Connect);
-                let retry = may_repeat(&failure, shipment.repeatable);
+                stats.failed(failure.phase);
+                let unreachable = failure.unreachable && failure.kind == FailureKind::Network;
                 let fate = if failure.sent { Fate::Unknown } else { Fate::NotSent };
                 let error = failure_error(failure, control);
-                if let (true, true, Some(fallback)) = (unreachable, retry, shipment.fallback_url)
+                if let (true, Some(fallback)) = (unreachable, shipment.fallback_url)
                     && url != fallback
                     && tried < policy.max_attempts
                 {
@@ -243,7 +244,8 @@ mod tests {
     fn broken(phase: Phase, sent: bool, reused: bool) -> Result<HttpResponse, Failure> {
         let kind = FailureKind::Network;
         let message = "broken".to_owned();
-        Err(Failure { kind, phase, message, sent, answered: false, reused, temporary: true })
+        let unreachable = !sent && matches!(phase, Phase::Resolve | Phase::Connect);
+        Err(Failure { kind, phase, message, sent, answered: false, reused, unreachable, temporary: true })
     }
 
     struct Outcome {
@@ -320,8 +322,38 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_a_proxy_would_not_reach_gives_way_too() {
+        let refused = |unreachable| {
+            let message = "the proxy answered 403".to_owned();
+            let (kind, phase) = (FailureKind::Network, Phase::Proxy);
+            Err(Failure {
+                kind,
+                phase,
+                message,
+                sent: false,
+                answered: false,
+                reused: false,
+                unreachable,
+                temporary: false,
+            })
+        };
+        let outcome = run(false, [refused(true), status(200)]);
+        assert_eq!(
+            (outcome.result.unwrap(), outcome.urls),
+            (200, vec!["http://cluster/".into(), "http://default/".into()])
+        );
+        let (error, fate) = run(false, [refused(false)]).result.unwrap_err();
+        assert_eq!((error.is_retryable(), fate), (false, Fate::NotSent));
+    }
+
+    #[test]
     fn what_may_have_been_counted_stays_unknown() {
         let (_, fate) = run(true, [status(503), status(400)]).result.unwrap_err();
+        assert_eq!(fate, Fate::Unknown);
+        let stale_then_nobody = [broken(Phase::Receive, true, true), broken(Phase::Connect, false, false)]
+            .into_iter()
+            .chain((0..2).map(|_| broken(Phase::Connect, false, false)));
+        let (_, fate) = run(true, stale_then_nobody).result.unwrap_err();
         assert_eq!(fate, Fate::Unknown);
     }
 

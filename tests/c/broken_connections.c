@@ -24,11 +24,13 @@ static char *large;
 static void listen_somewhere(void) {
     struct sockaddr_in any;
     socklen_t length = sizeof any;
+    int little = 16 * 1024;
     memset(&any, 0, sizeof any);
     any.sin_family = AF_INET;
     any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     listener = socket(AF_INET, SOCK_STREAM, 0);
     CHECK(listener >= 0);
+    CHECK(setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &little, sizeof little) == 0);
     CHECK(bind(listener, (struct sockaddr *)&any, sizeof any) == 0);
     CHECK(listen(listener, 16) == 0);
     CHECK(getsockname(listener, (struct sockaddr *)&any, &length) == 0);
@@ -36,7 +38,7 @@ static void listen_somewhere(void) {
 }
 
 static void make_large(void) {
-    enum { SIZE = 32 * 1024 * 1024 };
+    enum { SIZE = 8 * 1024 * 1024 };
     char *filling = (char *)malloc(SIZE + 1);
     CHECK(filling != NULL);
     memset(filling, 'x', SIZE);

@@ -78,7 +78,7 @@ int json_has(const char *json, const char *path) {
 
 target_client *client_of(const char *edge, const char *more) {
     char *config = text_of("{\"client\":\"localedge\",\"organization_id\":\"1234@AdobeOrg\",\"server_domain\":\"%s\","
-                           "\"secure\":false,\"timeout\":300000,\"connect_timeout\":300000%s}",
+                           "\"secure\":false,\"timeout\":3600000,\"connect_timeout\":3600000%s}",
                            edge, more);
     target_client *client = NULL;
     char *result = NULL;

@@ -1,6 +1,5 @@
 //! The client: takes a call from its options to its result and owns everything that takes part.
 
-use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::config::{ClientConfig, DecisioningMethod, not_in_this_version};
 use crate::cookies::TargetCookie;
+use crate::delivery::limits::mbox_names as mbox_names_of;
 use crate::delivery::normalize::{Normalized, Part, normalize};
 use crate::delivery::telemetry::TelemetryQueue;
 use crate::envelope::{Acknowledgement, Answer, Attributes, Digest, Meta, Offers, RawEnvelope, acknowledge, merge};
@@ -17,8 +17,8 @@ use crate::error::{DeliveryCounts, NotificationOutcome, PartialResult, Phase, Ta
 use crate::events::{EventCallback, Events};
 use crate::executor::{Executor, Job};
 use crate::ids;
-use crate::json::{Document, Kind, Strictness};
-use crate::options::{CallOptions, Operation, ParsedOptions};
+use crate::json::{Document, Strictness};
+use crate::options::{CallOptions, Operation, ParsedOptions, parse_mbox_names};
 use crate::pending::{After, AsyncCall, Completions, PendingAttributes, PendingOffers, then};
 use crate::process;
 use crate::stats::{ClientStats, Stats};
@@ -126,7 +126,7 @@ impl TargetClient {
         mbox_names: impl IntoIterator<Item = N>,
         options: &CallOptions,
     ) -> Result<Attributes, TargetError> {
-        let names = checked_names(mbox_names.into_iter().map(|name| name.as_ref().to_owned()));
+        let names = mbox_names_of(mbox_names.into_iter().map(|name| name.as_ref().to_owned()));
         let names = self.shared.judged_names(names)?;
         self.run(Operation::GetAttributes, &names, &options.to_json()?)?.to_attributes()
     }
@@ -162,7 +162,7 @@ impl TargetClient {
         mbox_names: impl IntoIterator<Item = N>,
         options: &CallOptions,
     ) -> Result<PendingAttributes, TargetError> {
-        let names = checked_names(mbox_names.into_iter().map(|name| name.as_ref().to_owned()));
+        let names = mbox_names_of(mbox_names.into_iter().map(|name| name.as_ref().to_owned()));
         let names = self.shared.judged_names(names)?;
         self.start(Operation::GetAttributes, &names, &options.to_json()?, After::Completion, &|_| {})
             .map(PendingAttributes)
@@ -223,7 +223,7 @@ impl TargetClient {
     /// # Errors
     /// As [`TargetClient::get_offers_json`].
     pub fn get_attributes_json(&self, mbox_names: &str, options: &str) -> Result<String, TargetError> {
-        let names = self.shared.judged_names(parse_names(mbox_names))?;
+        let names = self.shared.judged_names(parse_mbox_names(mbox_names))?;
         self.run(Operation::GetAttributes, &names, options).map(|envelope| envelope.to_json())
     }
 
@@ -246,7 +246,7 @@ impl TargetClient {
         after: After,
         begun: &dyn Fn(&Arc<AsyncCall>),
     ) -> Result<Arc<AsyncCall>, TargetError> {
-        let names = mbox_names.map_or(Ok(Vec::new()), |text| self.shared.judged_names(parse_names(text)))?;
+        let names = mbox_names.map_or(Ok(Vec::new()), |text| self.shared.judged_names(parse_mbox_names(text)))?;
         self.start(operation, &names, options, after, begun)
     }
 
@@ -431,11 +431,6 @@ impl Shared {
             return Err(not_in_this_version("decisioning_method", method));
         }
         let normalized = normalize(&self.config, self.clock.now_ms(), &options, operation, names, &self.telemetry)?;
-        let executed = normalized.features.execute_mbox_count;
-        if executed > MAX_MBOXES {
-            self.telemetry.put_back(normalized.telemetry);
-            return Err(too_many_names(executed));
-        }
         Ok(Prepared {
             operation,
             normalized,
@@ -624,57 +619,4 @@ fn outcome_of_failure(
     }
     outcome.not_sent.extend(rest.flat_map(|part| part.notification_ids));
     outcome
-}
-
-/// Mboxes of `execute`, those that `get_attributes` adds included.
-const MAX_MBOXES: usize = 50;
-const MAX_MBOX_NAME: usize = 250;
-
-fn too_many_names(count: usize) -> TargetError {
-    let message = format!("`mbox_names` makes {count} mboxes; the API takes at most {MAX_MBOXES}");
-    TargetError::invalid_options("mbox_names", message)
-}
-
-/// The names, each of them once.
-fn checked_names(names: impl IntoIterator<Item = String>) -> Result<Vec<String>, TargetError> {
-    let mut seen = HashSet::new();
-    let mut checked = Vec::new();
-    for (at, name) in names.into_iter().enumerate() {
-        let refuse = |rule: &str| {
-            let field = format!("mbox_names[{at}]");
-            let message = format!("`{field}` {rule}");
-            Err(TargetError::invalid_options(field, message))
-        };
-        if name.is_empty() {
-            return refuse("must not be empty");
-        }
-        if name.len() > MAX_MBOX_NAME && name.chars().count() > MAX_MBOX_NAME {
-            return refuse("must have at most 250 characters");
-        }
-        if seen.insert(name.clone()) {
-            checked.push(name);
-        }
-    }
-    // The request can have asked for 50 of them to be executed, and for 50 to be prefetched.
-    if checked.len() > 2 * MAX_MBOXES { Err(too_many_names(checked.len())) } else { Ok(checked) }
-}
-
-fn parse_names(text: &str) -> Result<Vec<String>, TargetError> {
-    let document =
-        Document::parse(text, Strictness::Options).map_err(|error| TargetError::invalid_json("mbox_names", &error))?;
-    let root = document.root();
-    if root.kind() != Kind::Array {
-        return Err(TargetError::wrong_type("mbox_names", "an array of strings", root.kind().described()));
-    }
-    let mut names = Vec::new();
-    for (at, value) in root.elements().enumerate() {
-        match value.as_str() {
-            Some(name) => names.push(name.into_owned()),
-            None => {
-                let field = format!("mbox_names[{at}]");
-                return Err(TargetError::wrong_type(field, "a string", value.kind().described()));
-            }
-        }
-    }
-    checked_names(names)
 }

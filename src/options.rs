@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use crate::config::{DecisioningMethod, LOCATION_HINT_RULE, is_location_hint, read_timeout};
 use crate::cookies::is_session_id;
+use crate::delivery::limits;
 use crate::delivery::model::{CustomerId, DeliveryRequest};
 use crate::error::TargetError;
-use crate::json::{Kind, ObjectWriter, Value, read_members};
+use crate::json::{Document, Kind, ObjectWriter, Strictness, Value, read_members};
 use crate::visitor::CustomerIds;
 
 /// The options of a call, typed. Only `request` is required; `get_attributes` does without it too.
@@ -246,10 +247,30 @@ impl<'d> ParsedOptions<'d> {
     }
 }
 
+/// Reads `mbox_names`, a JSON array of strings.
+pub(crate) fn parse_mbox_names(text: &str) -> Result<Vec<String>, TargetError> {
+    let document =
+        Document::parse(text, Strictness::Options).map_err(|error| TargetError::invalid_json("mbox_names", &error))?;
+    let root = document.root();
+    if root.kind() != Kind::Array {
+        return Err(TargetError::wrong_type("mbox_names", "an array of strings", root.kind().described()));
+    }
+    let mut names = Vec::new();
+    for (at, value) in root.elements().enumerate() {
+        match value.as_str() {
+            Some(name) => names.push(name.into_owned()),
+            None => {
+                let field = format!("mbox_names[{at}]");
+                return Err(TargetError::wrong_type(field, "a string", value.kind().described()));
+            }
+        }
+    }
+    limits::mbox_names(names)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::{Document, Strictness};
 
     fn field(text: &str) -> String {
         let document = Document::parse(text, Strictness::Options).unwrap();

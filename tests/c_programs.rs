@@ -19,7 +19,7 @@ mod library;
 use library::{CRATE, NATIVE_LIBRARIES, Scratch, cc, cxx, libraries, shown, succeed};
 
 /// A program that takes longer hangs.
-const TIME_LIMIT: Duration = Duration::from_secs(120);
+const TIME_LIMIT: Duration = Duration::from_secs(300);
 /// Under valgrind, on a machine that does other things besides.
 const VALGRIND_TIME_LIMIT: Duration = Duration::from_secs(1200);
 

@@ -3,6 +3,7 @@
 //! The limits are those of the API's specification that the edge answers with 400, for a whole request with
 //! all its notifications. What is not looked at here passes as it came.
 
+use std::collections::HashSet;
 use std::fmt::Display;
 
 use crate::error::TargetError;
@@ -139,6 +140,36 @@ fn parameters(path: &dyn Display, value: Value<'_>) -> Result<(), TargetError> {
         }
     }
     Ok(())
+}
+
+/// The mboxes that `get_attributes` is asked for, each of them once.
+pub(crate) fn mbox_names(names: impl IntoIterator<Item = String>) -> Result<Vec<String>, TargetError> {
+    let mut seen = HashSet::new();
+    let mut checked = Vec::new();
+    for (at, name) in names.into_iter().enumerate() {
+        let path = format_args!("mbox_names[{at}]");
+        if name.is_empty() {
+            return Err(refuse(path, "must not be empty"));
+        }
+        if too_long(&name, MAX_MBOX_NAME) {
+            return Err(refuse(path, "must have at most 250 characters"));
+        }
+        if seen.insert(name.clone()) {
+            checked.push(name);
+        }
+    }
+    // The request may have asked for as many to be executed and as many to be prefetched.
+    if checked.len() > 2 * MAX_MBOXES { Err(too_many_names(checked.len())) } else { Ok(checked) }
+}
+
+/// Checks the mboxes of `execute` with those that `get_attributes` adds.
+pub(crate) fn executed_mboxes(count: usize) -> Result<(), TargetError> {
+    if count > MAX_MBOXES { Err(too_many_names(count)) } else { Ok(()) }
+}
+
+fn too_many_names(count: usize) -> TargetError {
+    let message = format!("`mbox_names` makes {count} mboxes; the API takes at most {MAX_MBOXES}");
+    TargetError::invalid_options("mbox_names", message)
 }
 
 fn mbox_name(path: &dyn Display, name: Option<Value<'_>>) -> Result<(), TargetError> {

@@ -150,6 +150,7 @@ pub(crate) fn normalize(
     let execute = Asked::read("request.execute", request.execute, false)?;
     let prefetch = Asked::read("request.prefetch", request.prefetch, true)?;
     let added = added_mboxes(mbox_names, &request, &execute);
+    limits::executed_mboxes(execute.mboxes + added.len())?;
     if request.execute.is_some() && execute.is_empty() && added.is_empty() {
         return Err(TargetError::invalid_options(
             "request.execute",

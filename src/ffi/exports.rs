@@ -318,6 +318,35 @@ struct AsyncArguments {
     request: *mut *mut target_request,
 }
 
+/// The host has the handle before a callback can run, and loses it again if the call is not taken.
+struct Handle {
+    out: *mut *mut target_request,
+    given: Cell<*mut target_request>,
+}
+
+impl Handle {
+    fn give(&self, call: &Arc<AsyncCall>) {
+        if !self.out.is_null() {
+            self.given.set(Box::into_raw(Box::new(target_request { call: Arc::clone(call) })));
+            write_out(self.out, self.given.get());
+        }
+    }
+
+    fn keep(self) {
+        self.given.set(std::ptr::null_mut());
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let given = self.given.get();
+        if !given.is_null() {
+            write_out(self.out, std::ptr::null_mut());
+            free_boxed(given);
+        }
+    }
+}
+
 impl AsyncArguments {
     fn start(&self, operation: Operation, mbox_names: Option<&str>, options: &str) -> Answer {
         let client = &client(self.client)?.client;
@@ -329,19 +358,9 @@ impl AsyncArguments {
         } else {
             After::Call(Box::new(move |outcome| report(outcome, callback, err_callback)))
         };
-        // The host has the handle before a callback can run, and loses it again if the call is not taken.
-        let handle = Cell::new(std::ptr::null_mut());
-        let begun = |call: &Arc<AsyncCall>| {
-            if !self.request.is_null() {
-                handle.set(Box::into_raw(Box::new(target_request { call: Arc::clone(call) })));
-                write_out(self.request, handle.get());
-            }
-        };
-        if let Err(error) = client.start_json(operation, mbox_names, options, after, &begun) {
-            write_out(self.request, std::ptr::null_mut());
-            free_boxed(handle.get());
-            return Err(error);
-        }
+        let handle = Handle { out: self.request, given: Cell::new(std::ptr::null_mut()) };
+        client.start_json(operation, mbox_names, options, after, &|call| handle.give(call))?;
+        handle.keep();
         Ok(None)
     }
 }

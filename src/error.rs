@@ -407,6 +407,7 @@ impl fmt::Display for ErrorCode {
 
 /// The constructors. All messages that are not about the network are made here.
 impl TargetError {
+    #[cfg(feature = "capi")]
     pub(crate) fn invalid_argument(name: &str, reason: &str) -> Self {
         let mut details = ErrorDetails::new(Phase::Validate, format!("`{name}` {reason}"));
         details.field = Some(name.to_owned());

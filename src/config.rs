@@ -70,7 +70,7 @@ pub enum ArtifactFormat {
 }
 
 /// How requests leave the machine.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProxySetting {
     /// By the proxy that the environment names: `https_proxy`, `HTTPS_PROXY`, `http_proxy` (lower case
@@ -81,6 +81,17 @@ pub enum ProxySetting {
     None,
     /// By this one: `http://` or `https://`, with optional credentials.
     Url(String),
+}
+
+/// Leaves the URL out: it may hold credentials.
+impl std::fmt::Debug for ProxySetting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            ProxySetting::Env => "Env",
+            ProxySetting::None => "None",
+            ProxySetting::Url(_) => "Url(..)",
+        })
+    }
 }
 
 /// Which certificate authorities are trusted.
@@ -713,6 +724,12 @@ mod tests {
     fn short_polling_intervals_are_raised_and_zero_stops() {
         assert_eq!(config(r#","polling_interval":1000"#).unwrap().polling_interval, LEAST_POLLING_INTERVAL);
         assert_eq!(config(r#","polling_interval":0"#).unwrap().polling_interval, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_configuration_can_be_printed_without_its_secrets() {
+        let config = config(r#","proxy":"http://user:secret@proxy:3128""#).unwrap();
+        assert!(!format!("{config:?}").contains("secret"));
     }
 
     #[test]

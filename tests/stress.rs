@@ -161,8 +161,10 @@ fn nothing_is_lost_or_counted_twice_while_the_edge_fails_now_and_then() {
     assert_eq!(edge.waiting_faults(), 0, "all of them were met");
     assert_counted(&edge, &asked);
     let stats = client.stats();
-    assert_eq!(stats.requests - stats.retries, asked.requests.load(Ordering::Relaxed));
-    assert!(stats.retries >= 400, "{}", stats.retries);
+    // Five of the faults cost their request. A reset on a used connection may be taken for one that died while it
+    // was idle, whose replacement is no retry.
+    assert_eq!(stats.requests, asked.requests.load(Ordering::Relaxed) + 500);
+    assert!((300..=500).contains(&stats.retries), "{}", stats.retries);
     assert_eq!(stats.notifications_acknowledged, asked.notifications.load(Ordering::Relaxed));
     assert_eq!(stats.notifications_unknown + stats.notifications_rejected + stats.notifications_not_processed, 0);
 }
@@ -190,7 +192,9 @@ fn impressions_count_once_while_answers_are_lost() {
 
     let report = edge.report();
     assert_eq!((report.impressions.total, report.visits.total), (THREADS as u64 * 10, THREADS as u64 * 10));
-    assert_eq!(report.duplicate_impressions, client.stats().retries);
+    let calls = THREADS as u64 * 20;
+    assert!(report.duplicate_impressions >= 400, "{}", report.duplicate_impressions);
+    assert_eq!(report.duplicate_impressions, client.stats().requests - calls, "every repetition was seen to be one");
 }
 
 #[test]

@@ -29,6 +29,9 @@ const SDK_NAME: &str = "adobe-target-native";
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Servers commonly take no longer ones, and ours have to fit a buffer.
+const MAX_HEADER: usize = 8 * 1024;
+
 /// Names that `headers` must not hold: what this library or HTTP itself sets.
 const RESERVED_HEADERS: [&str; 21] = [
     "accept-encoding",
@@ -221,6 +224,8 @@ fn failure(error: &ureq::Error, control: &CallControl) -> Failure {
         }
         // Whatever a proxy sends before the tunnel stands, it is no answer of the edge.
         _ if failure.phase == Phase::Proxy => {}
+        // It was the request that ureq could not make anything of.
+        ureq::Error::Protocol(_) | ureq::Error::Http(_) if !failure.sent => failure.temporary = false,
         ureq::Error::Decompress(_, io) if io.kind() == io::ErrorKind::UnexpectedEof && control.cut_off() => {}
         ureq::Error::BodyExceedsLimit(_)
         | ureq::Error::LargeResponseHeader(..)
@@ -308,6 +313,9 @@ fn describe(error: &ureq::Error, phase: Phase, tls_error: Option<&rustls::Error>
             "the compressed answer ends too early".to_owned()
         }
         ureq::Error::Decompress(..) => "the answer cannot be decompressed".to_owned(),
+        ureq::Error::Protocol(_) | ureq::Error::Http(_) if matches!(phase, Phase::Resolve | Phase::Send) => {
+            "the request cannot be written as HTTP/1.1".to_owned()
+        }
         ureq::Error::Protocol(_) | ureq::Error::Http(_) => "the answer is no HTTP/1.1".to_owned(),
         ureq::Error::Io(io) => match io.source() {
             Some(source) => format!("{action} failed: {io}: {source}"),
@@ -339,6 +347,9 @@ fn extra_headers(config: &ClientConfig) -> Result<Vec<(HeaderName, HeaderValue)>
         let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| refuse("is no header name"))?;
         if RESERVED_HEADERS.contains(&parsed.as_str()) {
             return Err(refuse("is set by the library or by HTTP itself"));
+        }
+        if value.len() > MAX_HEADER {
+            return Err(refuse(&format!("must have at most {MAX_HEADER} bytes")));
         }
         let value = HeaderValue::from_str(value).map_err(|_| refuse("must be printable text without line breaks"))?;
         Ok((parsed, value))

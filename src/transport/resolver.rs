@@ -2,8 +2,9 @@
 //!
 //! ureq asks for addresses before every request, pooled connection or not, and its own resolver starts a
 //! thread for each. Here an answer serves for [`MAX_AGE`], one thread at a time looks up a host whoever
-//! waits for it, and a failed connect makes the next call look again. The system's look-up cannot be
-//! interrupted, so its thread may outlive its callers; it owns all it touches.
+//! waits for it, and a failed connect makes the next call look again. An older answer goes on serving while it
+//! is renewed, and when it cannot be: a call with an open connection must not fail because a name server does.
+//! The system's look-up cannot be interrupted, so its thread may outlive its callers; it owns all it touches.
 
 use std::collections::HashMap;
 use std::io;
@@ -22,6 +23,8 @@ use crate::sync::lock;
 
 /// How long an answer serves: below the time to live of the edge's records, above the gap between calls.
 const MAX_AGE: Duration = Duration::from_secs(30);
+/// How long an answer serves without waiting for the one that replaces it.
+const MAX_STALE: Duration = Duration::from_secs(300);
 
 type Answer = Result<Arc<[IpAddr]>, Arc<str>>;
 
@@ -46,6 +49,8 @@ pub(crate) struct CachingResolver {
     cache: Arc<Mutex<Cache>>,
     look_up: Arc<LookUp>,
     proxy_host: Option<Arc<str>>,
+    max_age: Duration,
+    max_stale: Duration,
 }
 
 impl std::fmt::Debug for CachingResolver {
@@ -60,7 +65,13 @@ impl CachingResolver {
     }
 
     pub(crate) fn with_look_up(look_up: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static) -> Self {
-        CachingResolver { cache: Arc::default(), look_up: Arc::new(look_up), proxy_host: None }
+        CachingResolver {
+            cache: Arc::default(),
+            look_up: Arc::new(look_up),
+            proxy_host: None,
+            max_age: MAX_AGE,
+            max_stale: MAX_STALE,
+        }
     }
 
     /// The same cache for an agent that goes through a proxy: a failed look-up of that host is the proxy's fault.
@@ -78,14 +89,15 @@ impl CachingResolver {
         if let Ok(address) = bare.parse::<IpAddr>() {
             return Ok(Arc::new([address]));
         }
-        let lookup = {
+        let (lookup, old) = {
             let mut cache = lock(&self.cache);
-            if let Some((at, addresses)) = cache.known.get(host)
-                && at.elapsed() < MAX_AGE
+            let known = cache.known.get(host).map(|(at, addresses)| (at.elapsed(), Arc::clone(addresses)));
+            if let Some((age, addresses)) = &known
+                && *age < self.max_age
             {
                 return Ok(Arc::clone(addresses));
             }
-            match cache.running.get(host) {
+            let lookup = match cache.running.get(host) {
                 Some(lookup) => Arc::clone(lookup),
                 None => {
                     let lookup = Arc::new(Lookup { answer: Mutex::new(None), waiting: Mutex::new(Vec::new()) });
@@ -93,6 +105,10 @@ impl CachingResolver {
                     cache.running.insert(host.to_owned(), Arc::clone(&lookup));
                     lookup
                 }
+            };
+            match known {
+                Some((age, addresses)) if age < self.max_stale => return Ok(addresses),
+                known => (lookup, known.map(|(_, addresses)| addresses)),
             }
         };
         lock(&lookup.waiting).push(Arc::clone(control));
@@ -100,10 +116,10 @@ impl CachingResolver {
             lock(&lookup.waiting).retain(|waiting| !Arc::ptr_eq(waiting, control));
             return Err(io::Error::from(io::ErrorKind::TimedOut).into());
         }
-        match lock(&lookup.answer).clone() {
-            Some(Ok(addresses)) => Ok(addresses),
-            Some(Err(reason)) => Err(io::Error::other(reason.to_string()).into()),
-            None => Err(ureq::Error::HostNotFound),
+        match (lock(&lookup.answer).clone(), old) {
+            (Some(Ok(addresses)), _) | (_, Some(addresses)) => Ok(addresses),
+            (Some(Err(reason)), None) => Err(io::Error::other(reason.to_string()).into()),
+            (None, None) => Err(ureq::Error::HostNotFound),
         }
     }
 
@@ -121,7 +137,7 @@ impl CachingResolver {
                 cache.running.remove(&host);
                 if let Ok(addresses) = &answer {
                     let now = Instant::now();
-                    cache.known.retain(|_, (at, _)| now.duration_since(*at) < MAX_AGE);
+                    cache.known.retain(|_, (at, _)| now.duration_since(*at) < MAX_STALE);
                     cache.known.insert(host, (now, Arc::clone(addresses)));
                 }
             }
@@ -200,6 +216,51 @@ mod tests {
         release.send(()).unwrap();
         assert_eq!(patient.join().unwrap().unwrap(), 1);
         assert_eq!(asked.load(Ordering::SeqCst), 1);
+    }
+
+    /// A resolver whose answers are old at once, and what the look-ups shall bring.
+    fn forgetful(max_stale: Duration) -> (CachingResolver, mpsc::Sender<io::Result<u8>>) {
+        let (answer, answers) = mpsc::channel::<io::Result<u8>>();
+        let answers = Mutex::new(answers);
+        let look_up =
+            move |_: &str| Ok(vec![IpAddr::from([10, 0, 0, lock(&answers).recv().map_err(io::Error::other)??])]);
+        let resolver = CachingResolver::with_look_up(look_up);
+        (CachingResolver { max_age: Duration::ZERO, max_stale, ..resolver }, answer)
+    }
+
+    fn last_byte(resolver: &CachingResolver) -> u8 {
+        let addresses = resolver.addresses("edge.test", &control()).unwrap();
+        let IpAddr::V4(address) = addresses[0] else { panic!("{addresses:?}") };
+        address.octets()[3]
+    }
+
+    #[test]
+    fn an_old_answer_serves_while_it_is_renewed() {
+        let (resolver, answer) = forgetful(MAX_STALE);
+        answer.send(Ok(1)).unwrap();
+        assert_eq!(last_byte(&resolver), 1);
+        // The look-up hangs until the answer is there, the calls do not.
+        assert_eq!((last_byte(&resolver), last_byte(&resolver)), (1, 1));
+        answer.send(Ok(2)).unwrap();
+        while last_byte(&resolver) != 2 {
+            std::thread::yield_now();
+        }
+        drop(answer);
+    }
+
+    #[test]
+    fn an_old_answer_serves_where_there_is_no_new_one() {
+        let (resolver, answer) = forgetful(Duration::ZERO);
+        answer.send(Ok(1)).unwrap();
+        assert_eq!(last_byte(&resolver), 1);
+        answer.send(Err(io::Error::other("the name server is down"))).unwrap();
+        assert_eq!(last_byte(&resolver), 1);
+        answer.send(Ok(2)).unwrap();
+        assert_eq!(last_byte(&resolver), 2);
+        // A failed connect has shown that the answer is wrong: then it does not serve.
+        resolver.forget("edge.test");
+        answer.send(Err(io::Error::other("the name server is down"))).unwrap();
+        assert!(resolver.addresses("edge.test", &control()).is_err());
     }
 
     #[test]

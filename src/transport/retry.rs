@@ -54,11 +54,12 @@ pub(crate) fn deliver(
     let mut url = shipment.url;
     // What an earlier attempt may have counted stays possible whatever the last one says.
     let mut maybe_counted = false;
+    let mut last_fate = Fate::NotSent;
     loop {
         if control.end().is_some() || control.remaining().is_none() {
             let phase = Phase::Send;
             let error = ended_or_late(control, phase, "before the request was sent");
-            let fate = if maybe_counted { Fate::Unknown } else { Fate::NotSent };
+            let fate = if maybe_counted { Fate::Unknown } else { last_fate };
             return Err(Undelivered { error: with_facts(error, shipment, requests, control), fate });
         }
         tried += 1;
@@ -104,6 +105,7 @@ pub(crate) fn deliver(
                 (error, fate, retry, None)
             }
         };
+        last_fate = fate;
         maybe_counted |= fate == Fate::Unknown;
         let fate = if maybe_counted { Fate::Unknown } else { fate };
         let undelivered = |error| Undelivered { error: with_facts(error, shipment, requests, control), fate };

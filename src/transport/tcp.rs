@@ -94,7 +94,7 @@ fn connect(address: SocketAddr, budget: Duration, control: &CallControl) -> io::
 }
 
 /// An end that comes between [`CallControl::engage`] and the connect does not wake it: shutting down a socket
-/// that connects no more and no less than that has no effect. So the connect blocks for this long at a time.
+/// that does not connect yet has no effect. So the connect blocks for this long at a time.
 #[cfg(target_os = "linux")]
 const CONNECT_SLICE: Duration = Duration::from_millis(100);
 
@@ -268,7 +268,9 @@ impl Transport for TcpTransport {
         }
         let control = self.control()?;
         self.flush(&control)?;
-        control.mark_flushed();
+        if self.deaf.is_none() {
+            control.mark_flushed();
+        }
         if self.buffers.input_append_buf().is_empty() {
             return Err(ureq::Error::LargeResponseHeader(BUFFER_SIZE, BUFFER_SIZE));
         }

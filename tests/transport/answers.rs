@@ -12,7 +12,7 @@ const BODY: &str = "{\"status\":200,\"notifications\":[{\"id\":\"n1\"}]}";
 /// Makes one call against a server that answers with these bytes.
 fn call(answer: impl Into<Vec<u8>>, end: Option<End>) -> Result<Value, Value> {
     let wire = Wire::answering(answer, end);
-    let client = client(wire.addr, json!({"retry": {"max_attempts": 1}, "timeout": 2000}));
+    let client = client(wire.addr, json!({"retry": {"max_attempts": 1}, "timeout": 60_000}));
     match client.send_notifications_json(&display()) {
         Ok(envelope) => Ok(serde_json::from_str(&envelope).unwrap()),
         Err(error) => Err(serde_json::from_str(&error.to_json()).unwrap()),
@@ -160,6 +160,18 @@ fn an_answer_that_comes_before_the_request_was_read_is_heard() {
 }
 
 #[test]
+fn a_connection_that_breaks_under_the_request_leaves_its_outcome_unknown() {
+    let wire = Wire::start(|mut stream, _| {
+        stream.read_exact(&mut [0; 1000]).unwrap();
+        End::Reset
+    });
+    let client = client(wire.addr, json!({}));
+    let error = error_of(client.send_notifications_json(&large_display(12_000_000)));
+    assert_eq!((kind(&error), fate(&error).as_str()), (("TARGET_ERR_NETWORK", "send"), "unknown"));
+    assert_eq!((&error["retryable"], &error["attempts"]), (&json!(true), &json!(3)));
+}
+
+#[test]
 fn what_is_no_http_is_an_invalid_response() {
     for garbage in [
         "\x16\x03\x01 this is not HTTP\r\n\r\n",
@@ -254,7 +266,7 @@ fn nothing_that_a_server_sends_makes_a_client_panic_or_unusable() {
         let answer: Vec<u8> = (0..1 + random(10)).flat_map(|_| pieces[random(pieces.len())].to_vec()).collect();
         let end = if random(2) == 0 { End::Close } else { End::Reset };
         let wire = Wire::answering(answer.clone(), Some(end));
-        let client = client(wire.addr, json!({"retry": {"max_attempts": 2, "base_delay": 0}, "timeout": 2000}));
+        let client = client(wire.addr, json!({"retry": {"max_attempts": 2, "base_delay": 0}, "timeout": 60_000}));
         for options in [display(), click()] {
             let result = client.send_notifications_json(&options);
             if let Err(error) = result {

@@ -13,7 +13,7 @@ const CHILD: &str = "cost::child";
 #[test]
 fn child() {
     let Some((task, host)) = child_task() else { return };
-    let client = client(host, json!({"retry": {"max_attempts": 1}}));
+    let client = client(host, json!({"retry": {"max_attempts": 1}, "timeout": 120_000}));
     match task.split_once(' ').unwrap_or((&task, "")) {
         ("calls", count) => {
             client.send_notifications_json(&display()).unwrap();
@@ -124,11 +124,11 @@ fn writing_to_a_dead_connection_is_no_signal_for_the_host() {
 #[test]
 fn an_answer_that_grows_without_bound_is_refused_without_holding_it() {
     let edge = LocalEdge::start().unwrap();
-    edge.faults([Fault::None, Fault::GzipBomb { megabytes: 512 }]);
+    edge.faults([Fault::None, Fault::GzipBomb { megabytes: 128 }]);
     let output = run_child(CHILD, ("bomb", &edge.host()), &[], &[]);
     let error: serde_json::Value = serde_json::from_str(&printed(&output, "error:")).unwrap();
     assert_eq!(kind(&error), ("TARGET_ERR_INVALID_RESPONSE", "response"));
     assert_eq!(error["message"], "the answer has more than 16777216 bytes");
     let memory: u64 = printed(&output, "memory:").parse().unwrap();
-    assert!(memory < 64 * 1024 * 1024, "{memory} bytes");
+    assert!(memory < 40 * 1024 * 1024, "{memory} bytes");
 }

@@ -32,10 +32,10 @@ fn an_address_that_says_nothing_ends_at_the_connect_timeout() {
 #[test]
 fn connecting_ends_at_the_deadline_at_the_latest() {
     let hole = BlackHole::new();
-    let client = client(hole.addr, json!({"connect_timeout": 150, "timeout": 400, "retry": {"max_attempts": 9}}));
+    let client = client(hole.addr, json!({"connect_timeout": 150, "timeout": 700, "retry": {"max_attempts": 99}}));
     let (result, elapsed) = timed(|| client.send_notifications_json(&click()));
     let error = error_of(result);
-    assert!(elapsed < AT_ONCE, "{elapsed:?}");
+    assert!(elapsed < Duration::from_millis(700) + AT_ONCE, "{elapsed:?}");
     assert_eq!(fate(&error), "not_sent");
     assert!(error["attempts"].as_u64().unwrap() >= 2, "{error}");
     let client = crate::net::client(hole.addr, json!({"connect_timeout": 10_000, "timeout": 200}));

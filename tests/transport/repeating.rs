@@ -46,6 +46,16 @@ fn a_request_id_of_the_caller_may_hold_anything() {
 }
 
 #[test]
+fn headers_of_the_configuration_are_sent_as_long_as_servers_take_them() {
+    let edge = LocalEdge::start().unwrap();
+    let headers = json!({"x-first": "a".repeat(8000), "x-second": "b".repeat(8000), "x-third": "c".repeat(8000)});
+    client(edge.host(), json!({"headers": headers})).send_notifications_json(&click()).unwrap();
+    assert_eq!(edge.requests()[0].header("x-third").map(str::len), Some(8000));
+    let error = error_of(try_client(edge.host(), json!({"headers": {"x-first": "a".repeat(9000)}})));
+    assert_eq!((&error["code"], &error["field"]), (&json!("TARGET_ERR_INVALID_OPTIONS"), &json!("headers.x-first")));
+}
+
+#[test]
 fn attempts_are_bounded() {
     for attempts in [1, 2, 5] {
         let edge = refusing(503);
@@ -60,16 +70,15 @@ fn attempts_are_bounded() {
 #[test]
 fn the_deadline_covers_all_attempts() {
     let edge = refusing(503);
-    let retry = json!({"retry": {"max_attempts": 1000, "base_delay": 10, "max_delay": 50}, "timeout": 300});
+    let retry = json!({"retry": {"max_attempts": 1000, "base_delay": 10, "max_delay": 50}, "timeout": 400});
     let client = client(edge.host(), retry);
     let (result, elapsed) = timed(|| client.send_notifications_json(&display()));
     let error = error_of(result);
     assert!(elapsed < AT_ONCE, "{elapsed:?}");
-    assert!((4..200).contains(&edge.report().requests), "{}", edge.report().requests);
-    // On a slow machine the deadline may come while the last attempt is under way, before the edge sees it.
-    let refused = error["code"] == "TARGET_ERR_HTTP";
-    assert!(refused || error["code"] == "TARGET_ERR_TIMEOUT", "{error}");
-    assert!(!refused || error["attempts"] == edge.report().requests, "{error}");
+    assert!((2..200).contains(&edge.report().requests), "{}", edge.report().requests);
+    assert_eq!(error["attempts"], edge.report().requests);
+    // The deadline may come between two attempts or into one.
+    assert!(["TARGET_ERR_HTTP", "TARGET_ERR_TIMEOUT"].contains(&kind(&error).0), "{error}");
     assert_eq!(error["retryable"], true);
 }
 
@@ -84,8 +93,8 @@ fn an_attempt_has_what_the_ones_before_left_of_the_deadline() {
         body: Vec::new(),
         delay: Duration::from_millis(150),
     };
-    let client = client(edge.host(), json!({"timeout": 300}));
-    let error = error_of(ends_at(Duration::from_millis(300), || {
+    let client = client(edge.host(), json!({"timeout": 1000}));
+    let error = error_of(ends_at(Duration::from_millis(1000), || {
         edge.fault(late_refusal.clone());
         client.send_notifications_json(&display())
     }));
@@ -103,7 +112,7 @@ fn waits_between_attempts_differ() {
         .collect();
     waits.sort();
     assert!(waits[3] - waits[0] > Duration::from_millis(2), "{waits:?}");
-    assert!(waits[0] < Duration::from_millis(100), "{waits:?}");
+    assert!(waits[0] < AT_ONCE, "{waits:?}");
 }
 
 #[test]

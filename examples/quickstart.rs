@@ -54,7 +54,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mbox = offers.response.prefetch_mbox(shown).ok_or("the edge did not answer for the mbox")?;
     let options = mbox.options.as_deref().unwrap_or_default();
     for option in options {
-        println!("\nShown in {shown}: {}", option.content.clone().unwrap_or_default());
+        let content = option.content.clone().unwrap_or_default();
+        // HTML is a string; JSON offers are shown as they are.
+        println!("\nShown in {shown}: {}", content.as_str().map_or_else(|| content.to_string(), str::to_owned));
     }
 
     // Report it, with the mbox's state and the options' tokens, in the same session.

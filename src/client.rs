@@ -447,6 +447,17 @@ impl Shared {
 
     /// Sends the parts of a call and makes its result.
     fn execute(&self, prepared: Prepared, control: &Arc<CallControl>) -> Result<RawEnvelope, TargetError> {
+        let operation = prepared.operation;
+        let result = self.send_parts(prepared, control);
+        let elapsed = control.elapsed().as_millis();
+        match &result {
+            Ok(_) => crate::log::debug(format_args!("{}: done in {elapsed} ms", operation.name())),
+            Err(error) => crate::log::warn(format_args!("{}: failed after {elapsed} ms: {error}", operation.name())),
+        }
+        result
+    }
+
+    fn send_parts(&self, prepared: Prepared, control: &Arc<CallControl>) -> Result<RawEnvelope, TargetError> {
         let Prepared { operation, mut normalized, retry_clicks, .. } = prepared;
         let affinity = self.config.edge_affinity.unwrap_or(self.config.server_domain.is_none());
         let scheme = if self.config.secure { "https" } else { "http" };
@@ -593,10 +604,12 @@ impl Shared {
     }
 
     fn end_calls(&self, timeout: Option<Duration>) {
+        self.events.begin_close();
         self.calls.close(timeout);
         self.executor.poke();
         // Whoever was ended returns at once; a callback of the host may take longer.
         self.calls.wait_empty(Some(Duration::from_millis(100)));
+        self.transport.shut_down();
         self.executor.stop();
         self.completions.wake();
         self.events.close();

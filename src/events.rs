@@ -26,6 +26,8 @@ struct State {
     /// How many events the dispatcher has taken.
     dispatched: u64,
     dispatcher: Option<(JoinHandle<()>, ThreadId)>,
+    /// A close has begun: calls in flight may still add events.
+    closing: bool,
     closed: bool,
     stopped: bool,
 }
@@ -71,7 +73,8 @@ impl Events {
             {
                 return Ok(event);
             }
-            if state.closed {
+            // Inside a callback that the close waits for, waiting for more would be waiting for oneself.
+            if state.closed || (state.closing && process::on_library_thread()) {
                 return Err(TargetError::closed());
             }
             let Some(until) = until else {
@@ -114,6 +117,13 @@ impl Events {
         // Dropped without the lock: the host's closure may do anything.
         drop(old);
         Ok(())
+    }
+
+    /// A close begins: whoever waits inside a callback of the library has to know.
+    pub(crate) fn begin_close(&self) {
+        let (mutex, changed) = &*self.state;
+        lock(mutex).closing = true;
+        changed.notify_all();
     }
 
     /// No more events will come; what is buffered can still be taken.

@@ -154,6 +154,17 @@ pub(crate) enum Operation {
     SendNotifications,
 }
 
+impl Operation {
+    /// For log lines.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Operation::GetOffers => "get_offers",
+            Operation::GetAttributes => "get_attributes",
+            Operation::SendNotifications => "send_notifications",
+        }
+    }
+}
+
 /// Checked options, borrowed from the parsed text.
 pub(crate) struct ParsedOptions<'d> {
     pub request: Option<Value<'d>>,

@@ -191,12 +191,12 @@ impl AsyncCall {
     }
 }
 
-/// A call of [`crate::TargetClient::get_offers_async`] or [`crate::TargetClient::send_notifications_async`] in progress.
+/// A call of [`get_offers_async`](crate::TargetClient::get_offers_async) or [`send_notifications_async`](crate::TargetClient::send_notifications_async) in progress.
 /// Dropping it neither cancels nor waits.
 #[doc(alias = "target_request")]
 pub struct PendingOffers(pub(crate) Arc<AsyncCall>);
 
-/// A call of [`crate::TargetClient::get_attributes_async`] in progress. Dropping it neither cancels nor waits.
+/// A call of [`get_attributes_async`](crate::TargetClient::get_attributes_async) in progress. Dropping it neither cancels nor waits.
 #[doc(alias = "target_request")]
 pub struct PendingAttributes(pub(crate) Arc<AsyncCall>);
 

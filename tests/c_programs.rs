@@ -21,7 +21,7 @@ use library::{CRATE, NATIVE_LIBRARIES, Scratch, cc, cxx, libraries, shown, succe
 /// A program that takes longer hangs.
 const TIME_LIMIT: Duration = Duration::from_secs(300);
 /// Under valgrind, on a machine that does other things besides.
-const VALGRIND_TIME_LIMIT: Duration = Duration::from_secs(1200);
+const VALGRIND_TIME_LIMIT: Duration = Duration::from_secs(600);
 
 /// What a program wrote and how it ended.
 struct Run {

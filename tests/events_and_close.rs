@@ -363,6 +363,37 @@ mod close {
     use super::*;
 
     #[test]
+    fn it_ends_a_callback_that_waits_for_an_event() {
+        let edge = edge();
+        let client = std::sync::Arc::new(client(&edge));
+        while client.next_event(AT_ONCE).is_ok() {}
+        let (seen, told) = std::sync::mpsc::channel();
+        let inside = std::sync::Arc::downgrade(&client);
+        let wait = move |_| {
+            let client = inside.upgrade().unwrap();
+            seen.send(client.next_event(None)).unwrap();
+        };
+        client.get_offers_then(&offers(), wait, |error| panic!("{error}")).unwrap();
+
+        client.close(None).unwrap();
+
+        assert!(matches!(told.recv().unwrap(), Err(TargetError::Closed(_))));
+    }
+
+    #[test]
+    fn it_leaves_no_connection_open() {
+        let edge = edge();
+        let client = client(&edge);
+        client.get_offers(&offers()).unwrap();
+        assert_eq!(client.stats().connections_open, 1);
+
+        client.close(None).unwrap();
+
+        assert_eq!(client.stats().connections_open, 0);
+        assert!(edge.wait_until(LONG, |_| edge.open_connections() == 0));
+    }
+
+    #[test]
     fn it_waits_for_calls_in_flight() {
         let edge = edge();
         edge.set_default_reply(Some(Fault::Delay(Duration::from_millis(100))));

@@ -62,6 +62,11 @@ impl CallControl {
         }
     }
 
+    /// The whole time that the call was given.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.deadline.map_or(Duration::MAX, |deadline| deadline.duration_since(self.started))
+    }
+
     pub(crate) fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }

@@ -149,6 +149,11 @@ impl HttpTransport {
 }
 
 impl Transport for HttpTransport {
+    fn shut_down(&self) {
+        self.http.clone().shutdown();
+        self.https.clone().shutdown();
+    }
+
     fn post(&self, request: &HttpRequest<'_>, control: &Arc<CallControl>) -> Result<HttpResponse, Failure> {
         control.begin_attempt();
         let result = {

@@ -71,4 +71,7 @@ pub(crate) struct Failure {
 pub(crate) trait Transport: Send + Sync {
     /// Blocks until the answer is read, the control ends the call, or the attempt fails.
     fn post(&self, request: &HttpRequest<'_>, control: &Arc<CallControl>) -> Result<HttpResponse, Failure>;
+
+    /// Closes all connections; there will be no more requests.
+    fn shut_down(&self) {}
 }

@@ -93,7 +93,7 @@ pub(crate) fn deliver(
                 stats.failed(failure.phase);
                 let unreachable = failure.unreachable && failure.kind == FailureKind::Network;
                 let fate = if failure.sent { Fate::Unknown } else { Fate::NotSent };
-                let error = failure_error(failure, control);
+                let error = failure_error(failure, url, control);
                 if let (true, Some(fallback)) = (unreachable, shipment.fallback_url)
                     && url != fallback
                     && tried < policy.max_attempts
@@ -155,14 +155,16 @@ fn backoff(policy: &RetryPolicy, tried: u32) -> Duration {
     bound.mul_f64(ids::random_fraction())
 }
 
-fn failure_error(failure: Failure, control: &CallControl) -> TargetError {
+fn failure_error(failure: Failure, url: &str, control: &CallControl) -> TargetError {
+    let host = url.split('/').nth(2).unwrap_or("");
+    let message = format!("{host}: {}", failure.message);
     match failure.kind {
         FailureKind::Deadline => TargetError::timeout(
             failure.phase,
-            format!("the call's deadline of {} ms passed: {}", control.elapsed().as_millis(), failure.message),
+            format!("the call's deadline of {} ms passed: {message}", control.timeout().as_millis()),
         ),
         FailureKind::Ended => ended_or_late(control, failure.phase, "while the request was under way"),
-        FailureKind::Network => TargetError::network(failure.phase, failure.message, failure.temporary),
+        FailureKind::Network => TargetError::network(failure.phase, message, failure.temporary),
         FailureKind::InvalidResponse => TargetError::invalid_response(failure.message),
     }
 }

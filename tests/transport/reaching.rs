@@ -25,7 +25,7 @@ fn an_address_that_says_nothing_ends_at_the_connect_timeout() {
     assert_eq!((kind(&error), fate(&error).as_str()), (("TARGET_ERR_NETWORK", "connect"), "not_sent"));
     assert_eq!(
         (&error["message"], &error["retryable"]),
-        (&json!("connecting to the edge took too long"), &json!(true))
+        (&json!(format!("{}: connecting to the edge took too long", hole.addr)), &json!(true))
     );
 }
 

@@ -252,7 +252,7 @@ impl TargetClient {
 
     /// Takes one finished asynchronous call that was started without callbacks: its id and its result as JSON.
     /// `None` waits as long as it takes. A call whose result was taken by its handle does not come here; 10,000
-    /// finished calls are kept, the oldest goes.
+    /// finished calls and 64 MiB of results are kept, the oldest goes.
     ///
     /// # Errors
     /// [`TargetError::Pending`] when none finished in time, [`TargetError::Closed`] when no more will come.

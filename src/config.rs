@@ -406,6 +406,18 @@ impl ClientConfig {
         if !self.client.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
             return refuse("client", "becomes part of a host name: letters, digits, `-`, `_` and `.` only");
         }
+        if self.client.len() > 200 || self.client.split('.').any(|label| label.is_empty() || label.len() > 63) {
+            return refuse("client", "becomes part of a host name: labels of 1 to 63 characters, 200 in all");
+        }
+        if self.organization_id.len() > MAX_QUERY_VALUE {
+            return refuse("organization_id", "must have at most 1024 bytes");
+        }
+        if self.version.as_ref().is_some_and(|version| version.len() > MAX_QUERY_VALUE) {
+            return refuse("version", "must have at most 1024 bytes");
+        }
+        if self.headers.len() > MAX_HEADERS {
+            return refuse("headers", "must have at most 100 members");
+        }
         if let Some(domain) = &self.server_domain
             && !is_host_and_port(domain)
         {
@@ -485,6 +497,10 @@ const KEYS: [&str; 34] = [
     "close_timeout",
     "fixed_clock_ms",
 ];
+
+/// What goes into every request's query has to leave room for the rest of it.
+const MAX_QUERY_VALUE: usize = 1024;
+const MAX_HEADERS: usize = 100;
 
 /// What a location hint must look like, for messages.
 pub(crate) const LOCATION_HINT_RULE: &str = "must be a host-name label: 1 to 55 letters, digits and `-`";
@@ -571,6 +587,7 @@ fn read_tls(member: &Member<'_>) -> Result<TlsSettings, TargetError> {
 /// Keys are the caller's here: neither spelling nor case is touched.
 fn read_headers(member: &Member<'_>) -> Result<BTreeMap<String, String>, TargetError> {
     let mut headers = BTreeMap::new();
+    let mut seen = std::collections::HashSet::new();
     for (name, value) in member.object()?.members() {
         let path = format!("{}.{name}", member.path());
         if value.is_null() {
@@ -578,7 +595,7 @@ fn read_headers(member: &Member<'_>) -> Result<BTreeMap<String, String>, TargetE
         }
         let text =
             value.as_str().ok_or_else(|| TargetError::wrong_type(&*path, "a string", value.kind().described()))?;
-        if headers.keys().any(|known: &String| known.eq_ignore_ascii_case(&name)) {
+        if !seen.insert(name.to_ascii_lowercase()) {
             return Err(TargetError::given_twice(path));
         }
         headers.insert(name.into_owned(), text.into_owned());
@@ -689,6 +706,14 @@ mod tests {
             (r#","all_matching_mboxes":["a",5]"#, "all_matching_mboxes[1]"),
             (r#","notifications":{"spool_sync":"often"}"#, "notifications.spool_sync"),
             (r#","event_buffer":0"#, "event_buffer"),
+            (&format!(r#","version":"{}""#, "v".repeat(70_000)), "version"),
+            (
+                &format!(
+                    r#","headers":{{{}}}"#,
+                    (0..33_000).map(|n| format!(r#""h{n}":"x""#)).collect::<Vec<_>>().join(",")
+                ),
+                "headers",
+            ),
             (r#","artifact_payload":[]"#, "artifact_payload"),
         ] {
             assert_eq!(field(members), named, "{members}");

@@ -1,5 +1,7 @@
 //! From the edge's answers to what a call returns. The answer's members pass as text, untouched.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::cookies::{TargetCookie, cluster_of_edge_host};
 use crate::delivery::model::{DeliveryRequest, DeliveryResponse};
 use crate::error::TargetError;
@@ -157,7 +159,9 @@ impl RawEnvelope {
             response_tokens: values(&self.gathered.response_tokens),
             meta: self.meta.clone(),
             // It was made from a typed one, so it reads as one.
-            request: serde_json::from_str(&self.request).unwrap_or_default(),
+            request: serde_json::from_str(&self.request)
+                .or_else(|_| serde_json::from_str(&readable(&self.request)))
+                .unwrap_or_default(),
             visitor_state: value_of(&self.visitor_state),
             response_json: self.response.clone(),
         })
@@ -261,7 +265,7 @@ pub(crate) fn acknowledge(response: Value<'_>, ids: &[String], into: &mut Acknow
     match response.get("notifications").filter(|list| list.kind() == Kind::Array) {
         None => into.acknowledged.extend_from_slice(ids),
         Some(list) => {
-            let processed: std::collections::HashSet<_> =
+            let processed: HashSet<_> =
                 list.elements().filter_map(|item| item.get("id").and_then(Value::as_str)).collect();
             for id in ids {
                 let list =
@@ -342,21 +346,26 @@ impl Digest {
 /// The JSON offers of each mbox, merged in order: `{"<mbox>":{"<key>":value}}`.
 fn attributes(response: Value<'_>) -> String {
     let mut mboxes: Vec<(String, Vec<(String, String)>)> = Vec::new();
+    // Answers may be large: positions are looked up, not searched for.
+    let mut mbox_at: HashMap<String, usize> = HashMap::new();
+    let mut key_at: HashMap<(usize, String), usize> = HashMap::new();
     let lists = ["execute", "prefetch"].map(|part| response.get(part).and_then(|part| part.get("mboxes")));
     for mbox in lists.into_iter().flatten().flat_map(Value::elements) {
         let Some(name) = mbox.get("name").and_then(Value::as_str) else { continue };
         let options = mbox.get("options").into_iter().flat_map(Value::elements);
         let is_json = |option: &Value<'_>| option.get("type").and_then(Value::as_str).as_deref() == Some("json");
         for option in options.filter(is_json) {
-            let at = mboxes.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
+            let at = *mbox_at.entry(name.to_string()).or_insert_with(|| {
                 mboxes.push((name.to_string(), Vec::new()));
                 mboxes.len() - 1
             });
             let Some((_, attributes)) = mboxes.get_mut(at) else { continue };
             for (key, value) in option.get("content").into_iter().flat_map(Value::members) {
-                match attributes.iter_mut().find(|(known, _)| *known == key) {
+                let key = key.into_owned();
+                let place = *key_at.entry((at, key.clone())).or_insert(attributes.len());
+                match attributes.get_mut(place) {
                     Some((_, known)) => value.raw().clone_into(known),
-                    None => attributes.push((key.into_owned(), value.raw().to_owned())),
+                    None => attributes.push((key, value.raw().to_owned())),
                 }
             }
         }
@@ -382,21 +391,21 @@ fn attributes(response: Value<'_>) -> String {
 /// notifications are joined.
 pub(crate) fn merge(answers: impl IntoIterator<Item = Answer>) -> Result<Answer, TargetError> {
     let mut text = String::from("{");
-    let mut keys: Vec<String> = Vec::new();
+    let mut keys: HashSet<String> = HashSet::new();
     let mut processed: Option<Vec<String>> = None;
     for answer in answers {
         let document = answer.document()?;
         for (key, value) in document.root().members() {
             if key == "notifications" && value.kind() == Kind::Array {
                 processed.get_or_insert_default().extend(value.elements().map(|item| item.raw().to_owned()));
-            } else if !keys.iter().any(|known| *known == key) {
+            } else if !keys.contains(&*key) {
                 if !keys.is_empty() {
                     text.push(',');
                 }
                 write_str(&mut text, &key);
                 text.push(':');
                 text.push_str(value.raw());
-                keys.push(key.into_owned());
+                keys.insert(key.into_owned());
             }
         }
     }

@@ -53,6 +53,11 @@ thread_local! {
     static LOGGING: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Whether the thread is inside the logger.
+pub(crate) fn is_logging() -> bool {
+    LOGGING.get()
+}
+
 /// Sets the logger of the process, or removes it. Returns when the old one no longer runs; called from
 /// inside a logger it returns at once, and the old one runs no more after that line.
 ///

@@ -146,7 +146,7 @@ impl CallOptions {
     }
 }
 
-/// What fails without a request, and with how it is named.
+/// The three calls; they differ in what a request must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     GetOffers,

@@ -18,21 +18,40 @@ use crate::transport::control::{CallControl, End};
 /// Finished asynchronous calls without callbacks that nobody has taken; the oldest goes.
 #[derive(Default)]
 pub(crate) struct Completions {
-    state: Mutex<VecDeque<Arc<AsyncCall>>>,
+    state: Mutex<Kept>,
     changed: Condvar,
 }
 
+#[derive(Default)]
+struct Kept {
+    /// With the size of its result.
+    calls: VecDeque<(Arc<AsyncCall>, usize)>,
+    bytes: usize,
+}
+
+impl Kept {
+    fn pop(&mut self) -> Option<Arc<AsyncCall>> {
+        let (call, size) = self.calls.pop_front()?;
+        self.bytes -= size;
+        Some(call)
+    }
+}
+
 const MAX_COMPLETIONS: usize = 10_000;
+/// Of their results. The latest is kept whatever its size.
+const MAX_COMPLETION_BYTES: usize = 64 * 1024 * 1024;
 
 impl Completions {
     /// Returns whether an older one went for it.
-    fn push(&self, call: &Arc<AsyncCall>, stats: &Stats) -> bool {
+    fn push(&self, call: &Arc<AsyncCall>, size: usize, stats: &Stats) -> bool {
         let mut state = lock(&self.state);
-        state.push_back(Arc::clone(call));
-        let lost = state.len() > MAX_COMPLETIONS;
-        if lost {
-            state.pop_front();
+        state.calls.push_back((Arc::clone(call), size));
+        state.bytes += size;
+        let mut lost = false;
+        while state.calls.len() > MAX_COMPLETIONS || (state.bytes > MAX_COMPLETION_BYTES && state.calls.len() > 1) {
+            state.pop();
             stats.completion_lost();
+            lost = true;
         }
         drop(state);
         self.changed.notify_one();
@@ -42,8 +61,10 @@ impl Completions {
     /// Somebody took the call's result by its handle.
     fn forget(&self, id: u64) {
         let mut state = lock(&self.state);
-        if let Some(at) = state.iter().position(|call| call.id == id) {
-            state.remove(at);
+        if let Some(at) = state.calls.iter().position(|(call, _)| call.id == id)
+            && let Some((_, size)) = state.calls.remove(at)
+        {
+            state.bytes -= size;
         }
     }
 
@@ -57,7 +78,7 @@ impl Completions {
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut state = lock(&self.state);
         loop {
-            if let Some(call) = state.pop_front() {
+            if let Some(call) = state.pop() {
                 return Ok(call);
             }
             // Inside a callback the caller's own call is still in flight: it must not wait for its own end.
@@ -130,12 +151,13 @@ impl AsyncCall {
         let outcome = Arc::new(outcome);
         let mut state = lock(&self.outcome);
         // Before anybody can see the outcome: whoever takes it by the handle then finds the completion to remove.
-        let lost = matches!(after, After::Completion) && shared.completions().push(self, shared.stats());
+        let size = outcome.as_ref().as_ref().map_or(0, |envelope| envelope.response.len() + envelope.request.len());
+        let lost = matches!(after, After::Completion) && shared.completions().push(self, size, shared.stats());
         *state = Some(Arc::clone(&outcome));
         drop(state);
         self.done.notify_all();
         if lost {
-            crate::log::warn(format_args!("{MAX_COMPLETIONS} finished calls wait to be taken: the oldest is lost"));
+            crate::log::warn(format_args!("too many finished calls wait to be taken: the oldest is lost"));
         }
         if let After::Call(callback) = after
             && catch_unwind(AssertUnwindSafe(|| callback(&outcome))).is_err()

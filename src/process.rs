@@ -26,7 +26,8 @@ pub(crate) fn enter_library_thread() {
     LIBRARY_THREAD.set(true);
 }
 
-/// Whether a wait on this thread could wait for itself.
+/// Whether a wait on this thread could wait for itself: on the library's threads, and inside the host's logger,
+/// which runs in the middle of a call on whichever thread makes it.
 pub(crate) fn on_library_thread() -> bool {
-    LIBRARY_THREAD.get()
+    LIBRARY_THREAD.get() || crate::log::is_logging()
 }

@@ -71,6 +71,7 @@ impl CustomerIds {
                 }
             }
             Kind::Object => {
+                crate::delivery::limits::unique_members(&member.path(), member.value)?;
                 for (code, entry) in member.value.members() {
                     ids.add_entry(&member.path(), &code, entry)?;
                 }

@@ -31,6 +31,26 @@ fn refuse(path: impl Display, rule: &str) -> TargetError {
     TargetError::invalid_options(path, message)
 }
 
+/// Refuses a member given twice in an object that is interpreted: what was judged might not be what is sent.
+pub(crate) fn unique_members(path: &dyn Display, object: Value<'_>) -> Result<(), TargetError> {
+    // Most objects have a handful of members, and a caller may send a million.
+    const FEW: usize = 16;
+    let mut few: Vec<std::borrow::Cow<'_, str>> = Vec::with_capacity(FEW);
+    let mut many = HashSet::new();
+    for (key, _) in object.members() {
+        let again = if few.len() < FEW { few.contains(&key) } else { few.contains(&key) || many.contains(&key) };
+        if again {
+            return Err(TargetError::given_twice(format!("{path}.{key}")));
+        }
+        if few.len() < FEW {
+            few.push(key);
+        } else {
+            many.insert(key);
+        }
+    }
+    Ok(())
+}
+
 fn too_long(text: &str, limit: usize) -> bool {
     // Bytes are an upper bound of characters, and cheap.
     text.len() > limit && text.chars().count() > limit
@@ -193,6 +213,7 @@ pub(crate) fn mboxes(path: &dyn Display, list: Value<'_>, details: &mut Details)
     for (at, mbox) in list.elements().enumerate() {
         let path = format_args!("{path}[{at}]");
         object(path, mbox)?;
+        unique_members(&path, mbox)?;
         mbox_name(&path, mbox.get("name"))?;
         for (key, value) in mbox.members() {
             if key == "index" && !value.is_null() {
@@ -240,6 +261,7 @@ pub(crate) struct CheckedNotification<'d> {
 /// Checks one notification.
 pub(crate) fn notification<'d>(path: &dyn Display, value: Value<'d>) -> Result<CheckedNotification<'d>, TargetError> {
     object(path, value)?;
+    unique_members(path, value)?;
     let (mut id, mut is_display, mut has_timestamp) = (None, None, false);
     let mut has_impression_id = false;
     let mut details = Details::default();

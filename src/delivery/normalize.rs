@@ -65,11 +65,10 @@ struct Request<'d> {
 impl<'d> Request<'d> {
     fn read(request: Option<Value<'d>>) -> Result<Self, TargetError> {
         let mut read = Request::default();
-        let mut seen: Vec<Cow<'d, str>> = Vec::with_capacity(16);
+        if let Some(request) = request {
+            limits::unique_members(&"request", request)?;
+        }
         for (key, value) in request.into_iter().flat_map(Value::members) {
-            if seen.contains(&key) {
-                return Err(TargetError::given_twice(format!("request.{key}")));
-            }
             let path = format_args!("request.{key}");
             if !value.is_null() {
                 match &*key {
@@ -89,7 +88,6 @@ impl<'d> Request<'d> {
                     _ => read.others.push((key.clone(), value)),
                 }
             }
-            seen.push(key);
         }
         Ok(read)
     }
@@ -110,6 +108,9 @@ impl Asked {
     fn read(path: &str, value: Option<Value<'_>>, with_views: bool) -> Result<Self, TargetError> {
         let mut asked = Asked::default();
         let mut details = Details::default();
+        if let Some(value) = value {
+            limits::unique_members(&path, value)?;
+        }
         for (key, value) in value.into_iter().flat_map(Value::members).filter(|(_, value)| !value.is_null()) {
             match &*key {
                 "pageLoad" => {

@@ -532,7 +532,7 @@ pub extern "C" fn target_request_free(request: *mut target_request) {
 
 /// Takes one finished asynchronous call of those that were started without callbacks. For hosts where one poller
 /// serves many waiters. A call whose result target_request_wait has given does not come here. 10,000 finished calls
-/// are kept; then the oldest goes, and "completions_lost" of target_client_stats counts it.
+/// are kept, and 64 MiB of results; then the oldest goes, and "completions_lost" of target_client_stats counts it.
 ///
 /// @param client      The client. Must not be NULL.
 /// @param timeout_ms  0 only looks, TARGET_WAIT_FOREVER has no limit.

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-/// Nesting that is accepted. serde_json has the same limit, so whatever passes here can be read by it.
-pub(crate) const MAX_DEPTH: usize = 128;
+/// Nesting that is accepted: as much as serde_json takes, so whatever passes here can be read as a typed answer.
+pub(crate) const MAX_DEPTH: usize = 127;
 
 /// What a text may hold beyond RFC 8259's letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -433,7 +433,7 @@ impl Parser<'_> {
 
     fn array(&mut self, depth: usize) -> Result<u8, ParseError> {
         if depth >= MAX_DEPTH {
-            return Err(ParseError::at(self.at, "nested deeper than 128 levels"));
+            return Err(ParseError::at(self.at, "nested deeper than 127 levels"));
         }
         let index = self.open(Kind::Array);
         let mut flags = 0;
@@ -465,7 +465,7 @@ impl Parser<'_> {
 
     fn object(&mut self, depth: usize) -> Result<u8, ParseError> {
         if depth >= MAX_DEPTH {
-            return Err(ParseError::at(self.at, "nested deeper than 128 levels"));
+            return Err(ParseError::at(self.at, "nested deeper than 127 levels"));
         }
         let index = self.open(Kind::Object);
         let mut flags = 0;
@@ -658,9 +658,10 @@ mod tests {
     fn depth_is_limited_where_serde_json_limits_it() {
         let nested = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
         assert!(parse(&nested(MAX_DEPTH)).is_ok());
-        assert!(serde_json::from_str::<serde_json::Value>(&nested(127)).is_ok());
+        assert!(serde_json::from_str::<serde_json::Value>(&nested(MAX_DEPTH)).is_ok());
+        assert!(serde_json::from_str::<serde_json::Value>(&nested(MAX_DEPTH + 1)).is_err());
         let error = parse(&nested(MAX_DEPTH + 1)).unwrap_err();
-        assert_eq!(error.reason, "nested deeper than 128 levels");
+        assert_eq!(error.reason, "nested deeper than 127 levels");
         assert!(parse(&"[".repeat(10_000_000)).is_err());
     }
 

@@ -29,7 +29,7 @@ pub(crate) struct HttpRequest<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct HttpResponse {
     pub status: u16,
-    /// The reason phrase is not kept by HTTP/2 and later, so it is no source of messages.
+    /// The header of that name, as it came.
     pub retry_after: Option<String>,
     pub body: Vec<u8>,
     /// Requests made until this answer, itself included.

@@ -201,8 +201,9 @@ fn api_message(body: &[u8]) -> Option<String> {
 /// Seconds or an HTTP date, as a wait from now.
 fn parse_retry_after(text: &str, now_ms: i64) -> Option<Duration> {
     let text = text.trim();
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds.min(u64::from(u32::MAX))));
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Digits that do not fit still ask for a long wait.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX).min(u64::from(u32::MAX))));
     }
     let at = chrono::DateTime::parse_from_rfc2822(text).ok()?.timestamp_millis();
     Some(Duration::from_millis(u64::try_from(at - now_ms).unwrap_or(0)))
@@ -398,6 +399,8 @@ mod tests {
         assert_eq!(parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT", now), Some(Duration::from_secs(2)));
         assert_eq!(parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT", now + 9_000), Some(Duration::ZERO));
         assert_eq!(parse_retry_after("soon", 0), None);
+        let forever = Duration::from_secs(u64::from(u32::MAX));
+        assert_eq!(parse_retry_after("99999999999999999999999", 0), Some(forever));
     }
 
     #[test]

@@ -115,7 +115,7 @@ fn a_retry_after_beyond_the_deadline_fails_at_once() {
 
 #[test]
 fn a_retry_after_that_says_nothing_does_not_matter() {
-    for text in ["soon", "-1", "1e3", "", "99999999999999999999"] {
+    for text in ["soon", "-1", "1e3", ""] {
         let edge = edge_with([status(503, text)]);
         client(edge.host(), json!({})).send_notifications_json(&display()).unwrap();
     }

@@ -47,10 +47,10 @@ impl std::fmt::Debug for TargetClient {
 pub(crate) struct Shared {
     config: ClientConfig,
     clock: Clock,
-    transport: Box<dyn Transport>,
+    transport: Arc<dyn Transport>,
     connections: Arc<ConnectionCounts>,
-    stats: Stats,
-    events: Events,
+    stats: Arc<Stats>,
+    events: Arc<Events>,
     telemetry: TelemetryQueue,
     calls: Calls,
     executor: Executor,
@@ -75,13 +75,13 @@ impl TargetClient {
         config.validate()?;
         let transport = HttpTransport::new(&config)?;
         let connections = Arc::clone(transport.counts());
-        Ok(Self::with_transport(config, Box::new(transport), connections))
+        Ok(Self::with_transport(config, Arc::new(transport), connections))
     }
 
     /// The seam for tests that script the edge. The configuration is a valid one.
     pub(crate) fn with_transport(
         config: ClientConfig,
-        transport: Box<dyn Transport>,
+        transport: Arc<dyn Transport>,
         connections: Arc<ConnectionCounts>,
     ) -> Self {
         let scheme = if config.secure { "https" } else { "http" };
@@ -94,8 +94,8 @@ impl TargetClient {
             clock: Clock { fixed_ms: config.fixed_clock_ms },
             transport,
             connections,
-            stats: Stats::default(),
-            events: Events::new(config.event_buffer),
+            stats: Arc::default(),
+            events: Arc::new(Events::new(config.event_buffer)),
             telemetry: TelemetryQueue::new(config.telemetry_enabled),
             calls: Calls::new(&completions),
             executor: Executor::default(),

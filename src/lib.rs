@@ -56,6 +56,7 @@ mod client;
 mod clock;
 mod config;
 mod cookies;
+mod decisioning;
 pub mod delivery;
 mod envelope;
 mod error;
@@ -73,6 +74,8 @@ mod process;
 mod stats;
 mod sync;
 mod transport;
+#[doc(hidden)]
+pub mod unversioned;
 mod visitor;
 
 pub use builder::ClientBuilder;

@@ -9,6 +9,8 @@ use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::config::{ClientConfig, DecisioningMethod, not_in_this_version};
 use crate::cookies::TargetCookie;
+use crate::decisioning::on_device::OnDevice;
+use crate::decisioning::source::{ArtifactRefresh, Surroundings};
 use crate::delivery::limits::mbox_names as mbox_names_of;
 use crate::delivery::normalize::{Normalized, Part, normalize};
 use crate::delivery::telemetry::TelemetryQueue;
@@ -57,6 +59,8 @@ pub(crate) struct Shared {
     completions: Arc<Completions>,
     /// `scheme://host` without a cluster.
     base_url: String,
+    /// None for a server-side client.
+    on_device: Option<OnDevice>,
 }
 
 impl TargetClient {
@@ -65,17 +69,18 @@ impl TargetClient {
         ClientBuilder { config: ClientConfig::new(client, organization_id) }
     }
 
-    /// Makes a client from a configuration.
+    /// Makes a client from a configuration. One that decides on this machine waits `maximum_wait_ready` at the
+    /// most for its artifact; without one it goes on asking for it.
     ///
     /// # Errors
     /// [`TargetError::InvalidOptions`] that names the key, [`TargetError::Unsupported`] for what this version
-    /// does not have.
+    /// does not have, [`TargetError::Internal`] when no thread can be started.
     #[doc(alias = "target_client_create")]
     pub fn new(mut config: ClientConfig) -> Result<Self, TargetError> {
         config.validate()?;
         let transport = HttpTransport::new(&config)?;
         let connections = Arc::clone(transport.counts());
-        Ok(Self::with_transport(config, Arc::new(transport), connections))
+        Self::with_transport(config, Arc::new(transport), connections)
     }
 
     /// The seam for tests that script the edge. The configuration is a valid one.
@@ -83,28 +88,50 @@ impl TargetClient {
         config: ClientConfig,
         transport: Arc<dyn Transport>,
         connections: Arc<ConnectionCounts>,
-    ) -> Self {
+    ) -> Result<Self, TargetError> {
         let scheme = if config.secure { "https" } else { "http" };
         let base_url = match &config.server_domain {
             Some(domain) => format!("{scheme}://{domain}"),
             None => format!("{scheme}://{}.tt.omtrdc.net", config.client),
         };
         let completions = Arc::new(Completions::default());
+        let clock = Clock { fixed_ms: config.fixed_clock_ms };
+        let (stats, events) = (Arc::<Stats>::default(), Arc::new(Events::new(config.event_buffer)));
+        let on_device = match config.decisioning_method {
+            DecisioningMethod::ServerSide => {
+                events.emit("client_ready", |_| {});
+                None
+            }
+            DecisioningMethod::OnDevice | DecisioningMethod::Hybrid => {
+                let surroundings = Surroundings {
+                    transport: Arc::clone(&transport),
+                    events: Arc::clone(&events),
+                    clock,
+                    readiness: Arc::default(),
+                };
+                Some(OnDevice::start(&config, &base_url, surroundings, &stats)?)
+            }
+        };
         let shared = Shared {
-            clock: Clock { fixed_ms: config.fixed_clock_ms },
+            clock,
             transport,
             connections,
-            stats: Arc::default(),
-            events: Arc::new(Events::new(config.event_buffer)),
+            stats,
+            events,
             telemetry: TelemetryQueue::new(config.telemetry_enabled),
             calls: Calls::new(&completions),
             executor: Executor::default(),
             completions,
             base_url,
+            on_device,
             config,
         };
-        shared.events.emit("client_ready", |_| {});
-        TargetClient { shared: Arc::new(shared) }
+        let client = TargetClient { shared: Arc::new(shared) };
+        if let Some(on_device) = &client.shared.on_device {
+            // That it is not ready in time is no error: the host asks or waits.
+            let _ = on_device.wait_ready(Some(client.shared.config.maximum_wait_ready));
+        }
+        Ok(client)
     }
 
     /// Asks for offers: `execute` shows them now, `prefetch` later. Blocks until the edge has answered.
@@ -288,16 +315,51 @@ impl TargetClient {
         self.shared.events.set_callback(callback)
     }
 
-    /// Waits until the client can decide. A server-side client is ready at once.
+    /// Waits until the client can decide: for its first artifact, and within the time for its location hint. A
+    /// server-side client is ready at once. `None` waits as long as it takes.
     ///
     /// # Errors
-    /// [`TargetError::WouldDeadlock`] on a thread of the library, [`TargetError::Closed`] after close.
+    /// [`TargetError::Pending`] when there is no artifact yet, [`TargetError::WouldDeadlock`] on a thread of the
+    /// library, [`TargetError::Closed`] after close and when it comes meanwhile.
     #[doc(alias = "target_client_wait_ready")]
-    pub fn wait_ready(&self, _timeout: Option<Duration>) -> Result<(), TargetError> {
+    pub fn wait_ready(&self, timeout: Option<Duration>) -> Result<(), TargetError> {
         if process::on_library_thread() {
             return Err(TargetError::would_deadlock("wait_ready"));
         }
-        if self.shared.calls.is_closed() { Err(TargetError::closed()) } else { Ok(()) }
+        if self.shared.calls.is_closed() {
+            return Err(TargetError::closed());
+        }
+        self.shared.on_device.as_ref().map_or(Ok(()), |on_device| on_device.wait_ready(timeout))
+    }
+
+    /// Whether the client can decide: a server-side one always, others once they have an artifact.
+    pub fn is_ready(&self) -> bool {
+        self.shared.on_device.as_ref().is_none_or(OnDevice::is_ready)
+    }
+
+    /// Downloads the artifact now and blocks until that is over, two minutes at the most; a download that runs
+    /// already serves too. What is in force stays so unless a good one came.
+    ///
+    /// # Errors
+    /// Why nothing usable came: [`TargetError::Network`], [`TargetError::Timeout`], [`TargetError::Http`],
+    /// [`TargetError::InvalidResponse`]. [`TargetError::Unsupported`] for a server-side client,
+    /// [`TargetError::WouldDeadlock`] on a thread of the library, [`TargetError::Closed`] after close and when it
+    /// comes meanwhile.
+    #[doc(alias = "target_client_refresh")]
+    pub fn refresh(&self) -> Result<ArtifactRefresh, TargetError> {
+        if process::on_library_thread() {
+            return Err(TargetError::would_deadlock("refresh"));
+        }
+        if self.shared.calls.is_closed() {
+            return Err(TargetError::closed());
+        }
+        match &self.shared.on_device {
+            Some(on_device) => on_device.source.refresh(),
+            None => Err(TargetError::unsupported(
+                Some("decisioning_method"),
+                "a client whose `decisioning_method` is server-side has no artifact",
+            )),
+        }
     }
 
     /// Counters since the client was created. Works after close.
@@ -309,6 +371,7 @@ impl TargetClient {
         stats.connections_open = self.shared.connections.open.load(Ordering::Relaxed);
         stats.connections_opened = self.shared.connections.opened.load(Ordering::Relaxed);
         stats.connections_reused = self.shared.connections.reused.load(Ordering::Relaxed);
+        stats.artifact = self.shared.on_device.as_ref().map(|on_device| on_device.source.stats());
         stats
     }
 
@@ -380,6 +443,7 @@ impl Drop for TargetClient {
         let shared = &self.shared;
         if process::on_library_thread() {
             // A callback dropped the last handle: its thread cannot wait for itself.
+            shared.stop_background();
             shared.calls.end_all();
             shared.executor.stop();
             shared.completions.wake();
@@ -389,6 +453,9 @@ impl Drop for TargetClient {
         shared.end_calls(Some(shared.config.close_timeout));
         shared.executor.stop();
         shared.executor.join();
+        if let Some(on_device) = &shared.on_device {
+            on_device.join();
+        }
         shared.events.stop();
     }
 }
@@ -430,7 +497,8 @@ impl Shared {
         if method != DecisioningMethod::ServerSide && operation != Operation::SendNotifications {
             return Err(not_in_this_version("decisioning_method", method));
         }
-        let normalized = normalize(&self.config, self.clock.now_ms(), &options, operation, names, &self.telemetry)?;
+        let (hint, now) = (self.location_hint(), self.clock.now_ms());
+        let normalized = normalize(&self.config, hint, now, &options, operation, names, &self.telemetry)?;
         Ok(Prepared {
             operation,
             normalized,
@@ -603,8 +671,21 @@ impl Shared {
         &self.stats
     }
 
+    /// The client's own location hint: the configured one, or the one that the edge has told.
+    pub(crate) fn location_hint(&self) -> Option<&str> {
+        self.config.target_location_hint.as_deref().or_else(|| self.on_device.as_ref()?.location_hint())
+    }
+
+    /// Downloads have no use any more once a close begins.
+    fn stop_background(&self) {
+        if let Some(on_device) = &self.on_device {
+            on_device.stop();
+        }
+    }
+
     fn end_calls(&self, timeout: Option<Duration>) {
         self.events.begin_close();
+        self.stop_background();
         self.calls.close(timeout);
         self.executor.poke();
         // Whoever was ended returns at once; a callback of the host may take longer.

@@ -9,6 +9,8 @@ pub(crate) struct Artifact {
     pub version: String,
     /// Whether decisions want to know where the visitor is.
     pub geo_targeting_enabled: bool,
+    /// Rules in use.
+    pub rule_count: usize,
     /// Rules that cannot be used, each left out.
     pub skipped: Vec<SkippedRule>,
 }

@@ -138,9 +138,11 @@ impl Asked {
     }
 }
 
-/// Checks the whole request and writes what is sent. After an error nothing has happened.
+/// Checks the whole request and writes what is sent. After an error nothing has happened. `location_hint` is the
+/// client's own: configured, or told by the edge.
 pub(crate) fn normalize(
     config: &ClientConfig,
+    location_hint: Option<&str>,
     now_ms: i64,
     options: &ParsedOptions<'_>,
     operation: Operation,
@@ -182,7 +184,7 @@ pub(crate) fn normalize(
         .and_then(cluster_of_device_id)
         .or_else(|| tnt_id.as_deref().and_then(cluster_of_device_id))
         .or(options.target_location_hint.as_deref())
-        .or(config.target_location_hint.as_deref())
+        .or(location_hint)
         .map(str::to_owned);
     if let Some(environment) = request.environment_id.or(config.environment_id) {
         common.push_str(",\"environmentId\":");

@@ -199,7 +199,7 @@ fn api_message(body: &[u8]) -> Option<String> {
 }
 
 /// Seconds or an HTTP date, as a wait from now.
-fn parse_retry_after(text: &str, now_ms: i64) -> Option<Duration> {
+pub(crate) fn parse_retry_after(text: &str, now_ms: i64) -> Option<Duration> {
     let text = text.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // Digits that do not fit still ask for a long wait.

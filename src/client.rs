@@ -2,14 +2,16 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::builder::ClientBuilder;
 use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::config::{ClientConfig, DecisioningMethod};
+use crate::decisioning::on_device::OnDevice;
+use crate::decisioning::source::{ArtifactRefresh, Surroundings};
 use crate::delivery::limits::mbox_names as mbox_names_of;
-use crate::delivery::normalize::{Normalized, Surroundings, normalize};
+use crate::delivery::normalize::{Circumstances, Normalized, normalize};
 use crate::edge::Edge;
 use crate::envelope::{Attributes, Offers, RawEnvelope};
 use crate::error::{DeliveryCounts, Phase, TargetError};
@@ -17,7 +19,7 @@ use crate::events::{EventCallback, Events};
 use crate::executor::{Executor, Job};
 use crate::json::{Document, Strictness, Value};
 use crate::notifications::sender::ImpressionSender;
-use crate::on_device::{GeoQuery, OnDevice, Place, Route};
+use crate::local_decisions::{GeoQuery, Place, Route};
 use crate::options::{CallOptions, Operation, ParsedOptions, parse_mbox_names};
 use crate::pending::{After, AsyncCall, Completions, PendingAttributes, PendingOffers, then};
 use crate::process;
@@ -61,17 +63,18 @@ impl TargetClient {
         ClientBuilder { config: ClientConfig::new(client, organization_id) }
     }
 
-    /// Makes a client from a configuration.
+    /// Makes a client from a configuration. One that decides on this machine waits `maximum_wait_ready` at the
+    /// most for its artifact; without one it goes on asking for it.
     ///
     /// # Errors
     /// [`TargetError::InvalidOptions`] that names the key, [`TargetError::Unsupported`] for what this version
-    /// does not have.
+    /// does not have, [`TargetError::Internal`] when no thread can be started.
     #[doc(alias = "target_client_create")]
     pub fn new(mut config: ClientConfig) -> Result<Self, TargetError> {
         config.validate()?;
         let transport = HttpTransport::new(&config)?;
         let connections = Arc::clone(transport.counts());
-        Ok(Self::with_transport(config, Arc::new(transport), connections))
+        Self::with_transport(config, Arc::new(transport), connections)
     }
 
     /// The seam for tests that script the edge. The configuration is a valid one.
@@ -79,14 +82,30 @@ impl TargetClient {
         config: ClientConfig,
         transport: Arc<dyn Transport>,
         connections: Arc<ConnectionCounts>,
-    ) -> Self {
+    ) -> Result<Self, TargetError> {
         let completions = Arc::new(Completions::default());
+        let clock = Clock { fixed_ms: config.fixed_clock_ms };
         let events = Arc::new(Events::new(config.event_buffer));
         let edge = Arc::new(Edge::new(&config, transport, Arc::default(), events));
+        let on_device = match config.decisioning_method {
+            DecisioningMethod::ServerSide => {
+                edge.events.emit("client_ready", |_| {});
+                None
+            }
+            DecisioningMethod::OnDevice | DecisioningMethod::Hybrid => {
+                let surroundings = Surroundings {
+                    transport: Arc::clone(&edge.transport),
+                    events: Arc::clone(&edge.events),
+                    clock,
+                    readiness: Arc::default(),
+                };
+                Some(OnDevice::start(&config, &edge.base_url, surroundings, &edge.stats)?)
+            }
+        };
         let shared = Shared {
-            clock: Clock { fixed_ms: config.fixed_clock_ms },
+            clock,
             impressions: ImpressionSender::new(&config, &edge),
-            on_device: None,
+            on_device,
             edge,
             connections,
             calls: Calls::new(&completions),
@@ -94,8 +113,12 @@ impl TargetClient {
             completions,
             config,
         };
-        shared.edge.events.emit("client_ready", |_| {});
-        TargetClient { shared: Arc::new(shared) }
+        let client = TargetClient { shared: Arc::new(shared) };
+        if let Some(on_device) = &client.shared.on_device {
+            // That it is not ready in time is no error: the host asks or waits.
+            let _ = on_device.wait_ready(Some(client.shared.config.maximum_wait_ready));
+        }
+        Ok(client)
     }
 
     /// Asks for offers: `execute` shows them now, `prefetch` later. Blocks until the edge has answered.
@@ -279,16 +302,51 @@ impl TargetClient {
         self.shared.edge.events.set_callback(callback)
     }
 
-    /// Waits until the client can decide. A server-side client is ready at once.
+    /// Waits until the client can decide: for its first artifact, and within the time for its location hint. A
+    /// server-side client is ready at once. `None` waits as long as it takes.
     ///
     /// # Errors
-    /// [`TargetError::WouldDeadlock`] on a thread of the library, [`TargetError::Closed`] after close.
+    /// [`TargetError::Pending`] when there is no artifact yet, [`TargetError::WouldDeadlock`] on a thread of the
+    /// library, [`TargetError::Closed`] after close and when it comes meanwhile.
     #[doc(alias = "target_client_wait_ready")]
-    pub fn wait_ready(&self, _timeout: Option<Duration>) -> Result<(), TargetError> {
+    pub fn wait_ready(&self, timeout: Option<Duration>) -> Result<(), TargetError> {
         if process::on_library_thread() {
             return Err(TargetError::would_deadlock("wait_ready"));
         }
-        if self.shared.calls.is_closed() { Err(TargetError::closed()) } else { Ok(()) }
+        if self.shared.calls.is_closed() {
+            return Err(TargetError::closed());
+        }
+        self.shared.on_device.as_ref().map_or(Ok(()), |on_device| on_device.wait_ready(timeout))
+    }
+
+    /// Whether the client can decide: a server-side one always, others once they have an artifact.
+    pub fn is_ready(&self) -> bool {
+        self.shared.on_device.as_ref().is_none_or(OnDevice::is_ready)
+    }
+
+    /// Downloads the artifact now and blocks until that is over, two minutes at the most; a download that runs
+    /// already serves too. What is in force stays so unless a good one came.
+    ///
+    /// # Errors
+    /// Why nothing usable came: [`TargetError::Network`], [`TargetError::Timeout`], [`TargetError::Http`],
+    /// [`TargetError::InvalidResponse`]. [`TargetError::Unsupported`] for a server-side client,
+    /// [`TargetError::WouldDeadlock`] on a thread of the library, [`TargetError::Closed`] after close and when it
+    /// comes meanwhile.
+    #[doc(alias = "target_client_refresh")]
+    pub fn refresh(&self) -> Result<ArtifactRefresh, TargetError> {
+        if process::on_library_thread() {
+            return Err(TargetError::would_deadlock("refresh"));
+        }
+        if self.shared.calls.is_closed() {
+            return Err(TargetError::closed());
+        }
+        match &self.shared.on_device {
+            Some(on_device) => on_device.source.refresh(),
+            None => Err(TargetError::unsupported(
+                Some("decisioning_method"),
+                "a client whose `decisioning_method` is server-side has no artifact",
+            )),
+        }
     }
 
     /// Counters since the client was created. Works after close.
@@ -300,6 +358,8 @@ impl TargetClient {
         stats.connections_open = self.shared.connections.open.load(Ordering::Relaxed);
         stats.connections_opened = self.shared.connections.opened.load(Ordering::Relaxed);
         stats.connections_reused = self.shared.connections.reused.load(Ordering::Relaxed);
+        stats.queue = self.shared.impressions.stats();
+        stats.artifact = self.shared.on_device.as_ref().map(|on_device| on_device.source.stats());
         stats
     }
 
@@ -313,8 +373,7 @@ impl TargetClient {
         if process::on_library_thread() {
             return Err(TargetError::would_deadlock("close"));
         }
-        self.shared.end_calls(timeout);
-        Ok(DeliveryCounts::default())
+        Ok(self.shared.end_calls(timeout))
     }
 
     fn run(&self, operation: Operation, names: &[String], options: &str) -> Result<RawEnvelope, TargetError> {
@@ -383,8 +442,10 @@ impl Drop for TargetClient {
         let shared = &self.shared;
         if process::on_library_thread() {
             // A callback dropped the last handle: its thread cannot wait for itself.
+            shared.stop_background();
             shared.calls.end_all();
             shared.executor.stop();
+            shared.impressions.stop(false);
             shared.completions.wake();
             shared.edge.events.end();
             return;
@@ -392,6 +453,10 @@ impl Drop for TargetClient {
         shared.end_calls(Some(shared.config.close_timeout));
         shared.executor.stop();
         shared.executor.join();
+        shared.impressions.stop(true);
+        if let Some(on_device) = &shared.on_device {
+            on_device.join();
+        }
         shared.edge.events.stop();
     }
 }
@@ -469,23 +534,22 @@ impl Shared {
             _ => options.decisioning_method.unwrap_or(self.config.decisioning_method),
         };
         let route = self.route(method, options.request, names);
-        let hint = self.location_hint();
-        let surroundings = Surroundings {
+        let circumstances = Circumstances {
             now_ms: self.clock.now_ms(),
-            location_hint: hint.as_deref(),
+            location_hint: self.location_hint(),
             decided_here: matches!(route, Route::Here(..)),
         };
         let normalized =
-            normalize(&self.config, surroundings, &options, operation, names, &self.edge.telemetry)?;
+            normalize(&self.config, circumstances, &options, operation, names, &self.edge.telemetry)?;
         let place = match route {
             Route::NotReady(error) => {
                 self.edge.telemetry.put_back(normalized.telemetry);
                 return Err(error);
             }
             Route::Edge(need) => Place::Edge(need),
-            Route::Here(loaded, need) => {
-                let look_up = GeoQuery::of(&loaded.artifact, options.request);
-                Place::Here { loaded, need, look_up }
+            Route::Here(current, need) => {
+                let look_up = (*current).as_ref().and_then(|loaded| GeoQuery::of(&loaded.artifact, options.request));
+                Place::Here { current, need, look_up }
             }
         };
         Ok(Prepared {
@@ -542,15 +606,32 @@ impl Shared {
         &self.edge.stats
     }
 
-    fn end_calls(&self, timeout: Option<Duration>) {
+    /// The client's own location hint: the configured one, or the one that the edge has told.
+    pub(crate) fn location_hint(&self) -> Option<&str> {
+        self.config.target_location_hint.as_deref().or_else(|| self.on_device.as_ref()?.location_hint())
+    }
+
+    /// Downloads have no use any more once a close begins.
+    fn stop_background(&self) {
+        if let Some(on_device) = &self.on_device {
+            on_device.stop();
+        }
+    }
+
+    fn end_calls(&self, timeout: Option<Duration>) -> DeliveryCounts {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         self.edge.events.begin_close();
+        self.stop_background();
         self.calls.close(timeout);
         self.executor.poke();
         // Whoever was ended returns at once; a callback of the host may take longer.
         self.calls.wait_empty(Some(Duration::from_millis(100)));
+        // After the calls: the last of them may have been a decision.
+        let counts = self.impressions.close(deadline);
         self.edge.transport.shut_down();
         self.executor.stop();
         self.completions.wake();
         self.edge.events.close();
+        counts
     }
 }

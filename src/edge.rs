@@ -16,7 +16,7 @@ pub(crate) struct Edge {
     pub telemetry: TelemetryQueue,
     scheme: &'static str,
     /// `scheme://host` without a cluster.
-    base_url: String,
+    pub base_url: String,
     affinity: bool,
 }
 

@@ -9,7 +9,7 @@ use crate::delivery::normalize::{Normalized, Part};
 use crate::envelope::{Acknowledgement, Answer, Digest, Meta, RawEnvelope, acknowledge, merge};
 use crate::error::{NotificationOutcome, PartialResult, Phase, TargetError};
 use crate::ids;
-use crate::on_device::Place;
+use crate::local_decisions::Place;
 use crate::options::Operation;
 use crate::transport::control::CallControl;
 use crate::transport::retry::{Fate, Shipment, Undelivered, deliver};

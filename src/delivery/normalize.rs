@@ -67,7 +67,7 @@ pub(crate) struct DecidedHere {
 
 /// What decides about a call besides its options.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Surroundings<'a> {
+pub(crate) struct Circumstances<'a> {
     pub now_ms: i64,
     /// The client's own cluster, configured or learnt at its start.
     pub location_hint: Option<&'a str>,
@@ -172,13 +172,13 @@ impl Asked {
 /// Checks the whole request and writes what is sent. After an error nothing has happened.
 pub(crate) fn normalize(
     config: &ClientConfig,
-    surroundings: Surroundings<'_>,
+    circumstances: Circumstances<'_>,
     options: &ParsedOptions<'_>,
     operation: Operation,
     mbox_names: &[String],
     telemetry: &TelemetryQueue,
 ) -> Result<Normalized, TargetError> {
-    let now_ms = surroundings.now_ms;
+    let now_ms = circumstances.now_ms;
     let request = Request::read(options.request)?;
     let execute = Asked::read("request.execute", request.execute, false)?;
     let prefetch = Asked::read("request.prefetch", request.prefetch, true)?;
@@ -207,14 +207,14 @@ pub(crate) fn normalize(
     };
     let session_id = cookie.session_id.or_else(|| options.session_id.clone()).unwrap_or_else(ids::uuid);
     let mut common = String::with_capacity(512);
-    let own_hint = options.target_location_hint.as_deref().or(surroundings.location_hint);
+    let own_hint = options.target_location_hint.as_deref().or(circumstances.location_hint);
     let visitor = write_id(
         &mut common,
         request.id,
         cookie.device_id.as_deref(),
         &experience_cookie,
         options,
-        surroundings.decided_here.then_some(own_hint),
+        circumstances.decided_here.then_some(own_hint),
     )?;
     let cluster = cookie
         .device_id
@@ -244,7 +244,7 @@ pub(crate) fn normalize(
         &supplemental_data_id,
         consumer_id,
     );
-    let takes_telemetry = request.telemetry.is_none() && !surroundings.decided_here;
+    let takes_telemetry = request.telemetry.is_none() && !circumstances.decided_here;
     let telemetry_entries = if takes_telemetry { telemetry.take() } else { Vec::new() };
     let mut first_only = String::new();
     if executes {
@@ -293,7 +293,7 @@ pub(crate) fn normalize(
         query.push_str("&version=");
         push_encoded(&mut query, version);
     }
-    let decided_here = surroundings.decided_here.then(|| {
+    let decided_here = circumstances.decided_here.then(|| {
         common.truncate(shared_length);
         DecidedHere {
             common,

@@ -86,6 +86,22 @@ impl<'o> ObjectWriter<'o> {
         write_integer(self.key(key), value);
     }
 
+    /// The string, or null.
+    pub(crate) fn optional_string(&mut self, key: &'static str, value: Option<&str>) {
+        match value {
+            Some(text) => self.string(key, text),
+            None => self.raw(key, "null"),
+        }
+    }
+
+    /// The integer, or null.
+    pub(crate) fn optional_number(&mut self, key: &'static str, value: Option<impl itoa::Integer>) {
+        match value {
+            Some(number) => self.number(key, number),
+            None => self.raw(key, "null"),
+        }
+    }
+
     pub(crate) fn boolean(&mut self, key: &'static str, value: bool) {
         self.raw(key, if value { "true" } else { "false" });
     }

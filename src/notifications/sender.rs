@@ -16,6 +16,7 @@ use crate::edge::Edge;
 use crate::envelope::{Acknowledgement, Answer, acknowledge};
 use crate::error::{DeliveryCounts, TargetError};
 use crate::ids;
+use crate::json::ObjectWriter;
 use crate::process;
 use crate::sync::lock;
 use crate::transport::control::{CallControl, End};
@@ -53,6 +54,19 @@ pub struct QueueStats {
     pub pending: u64,
     /// Of decisions whose impressions the queue did not take; they were handed back.
     pub not_queued: u64,
+}
+
+impl QueueStats {
+    pub(crate) fn write(&self, out: &mut String) {
+        let mut object = ObjectWriter::begin(out);
+        object.number("accepted", self.accepted);
+        object.number("acknowledged", self.acknowledged);
+        object.number("rejected", self.rejected);
+        object.number("dropped", self.dropped);
+        object.number("pending", self.pending);
+        object.number("not_queued", self.not_queued);
+        object.end();
+    }
 }
 
 struct Waiting {
@@ -171,7 +185,8 @@ impl ImpressionSender {
     pub(crate) fn close(&self, deadline: Option<Instant>) -> DeliveryCounts {
         let shared = &self.0;
         let mut state = lock(&shared.state);
-        let before = *state.at_close.get_or_insert(state.counts);
+        let counts = state.counts;
+        let before = *state.at_close.get_or_insert(counts);
         state.closing = true;
         shared.changed.notify_all();
         while state.counts.pending > 0 && !state.workers.is_empty() {

@@ -2,6 +2,7 @@
 //! besides the decision itself.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::client::{Call, Shared};
@@ -10,8 +11,8 @@ use crate::cookies::TargetCookie;
 use crate::decisioning::artifact::Artifact;
 use crate::decisioning::context::{Context, ContextTexts, Geo};
 use crate::decisioning::decide::{DecisionRequest, RemoteNeed, decide, remote_need};
-use crate::decisioning::geo::{GeoService, Located};
-use crate::decisioning::source::{LoadedGuard, Source};
+use crate::decisioning::geo::Located;
+use crate::decisioning::source::LoadedGuard;
 use crate::decisioning::trace::TraceFacts;
 use crate::decisioning::url::is_ip_address;
 use crate::delivery::normalize::Normalized;
@@ -20,13 +21,8 @@ use crate::error::TargetError;
 use crate::json::{Document, Kind, ObjectWriter, Strictness, Value};
 use crate::notifications::sender::ImpressionBatch;
 use crate::options::Operation;
+use crate::stats::count;
 use crate::transport::control::CallControl;
-
-/// What a client has for decisions of its own.
-pub(crate) struct OnDevice {
-    pub source: Source,
-    pub geo: GeoService,
-}
 
 /// Where a call can be decided.
 pub(crate) enum Route {
@@ -41,7 +37,7 @@ pub(crate) enum Route {
 /// Where a call is decided, and what it needs there.
 pub(crate) enum Place {
     Edge(RemoteNeed),
-    Here { loaded: LoadedGuard, need: RemoteNeed, look_up: Option<GeoQuery> },
+    Here { current: LoadedGuard, need: RemoteNeed, look_up: Option<GeoQuery> },
 }
 
 /// An address whose place a decision wants to know.
@@ -74,20 +70,21 @@ impl Shared {
         if method == DecisioningMethod::ServerSide {
             return Route::Edge(RemoteNeed::default());
         }
-        let loaded = self.on_device.as_ref().and_then(|on_device| on_device.source.current());
-        let Some(loaded) = loaded else {
-            return match (method, &self.on_device) {
-                (DecisioningMethod::Hybrid, _) => Route::Edge(RemoteNeed::default()),
-                (_, Some(on_device)) => Route::NotReady(on_device.source.not_ready_error()),
-                (_, None) => Route::NotReady(TargetError::not_ready()),
-            };
+        let hybrid = method == DecisioningMethod::Hybrid;
+        let Some(on_device) = &self.on_device else {
+            return if hybrid { Route::Edge(RemoteNeed::default()) } else { Route::NotReady(TargetError::not_ready()) };
         };
+        let current = on_device.source.current();
         let member = |key: &str| request.and_then(|request| request.get(key));
-        let need = remote_need(&loaded.artifact, member("execute"), member("prefetch"), mbox_names);
-        if method == DecisioningMethod::Hybrid && !need.is_empty() {
-            return Route::Edge(need);
+        let need = (*current)
+            .as_ref()
+            .map(|loaded| remote_need(&loaded.artifact, member("execute"), member("prefetch"), mbox_names));
+        match need {
+            Some(need) if !hybrid || need.is_empty() => Route::Here(current, need),
+            Some(need) => Route::Edge(need),
+            None if hybrid => Route::Edge(RemoteNeed::default()),
+            None => Route::NotReady(on_device.source.not_ready_error()),
         }
-        Route::Here(loaded, need)
     }
 
     /// Decides a call. `control` is there where something has to be looked up first.
@@ -97,9 +94,10 @@ impl Shared {
         request: Option<Value<'_>>,
         control: Option<&Arc<CallControl>>,
     ) -> Result<RawEnvelope, TargetError> {
-        let Call { operation, normalized, place: Place::Here { loaded, need, look_up }, .. } = call else {
-            return Err(TargetError::internal("a request without an artifact"));
+        let Call { operation, normalized, place: Place::Here { current, need, look_up }, .. } = call else {
+            return Err(TargetError::internal("a decision that the edge has to make"));
         };
+        let Some(loaded) = &*current else { return Err(TargetError::not_ready()) };
         let started = self.edge.telemetry.is_enabled().then(Instant::now);
         let Normalized { parts, query, cluster, session_id, visitor_state, features, decided_here, .. } = normalized;
         let (Some(part), Some(mut here)) = (parts.into_iter().next(), decided_here) else {
@@ -141,7 +139,8 @@ impl Shared {
         };
         let decision = decide(&loaded.artifact, &decision_request, &need);
         drop(decision_request);
-        self.edge.stats.decided(decision.rule_errors);
+        count(&self.edge.stats.decisions);
+        self.edge.stats.rule_errors.fetch_add(decision.rule_errors, Ordering::Relaxed);
         for failed in &decision.failed_rules {
             crate::log::warn(format_args!("rule {}: {}", failed.rule_key, failed.reason));
             self.edge.events.emit("artifact_rule_skipped", |event| {

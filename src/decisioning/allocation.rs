@@ -92,35 +92,18 @@ impl AllocationPrefix {
     }
 
     /// Where the visitor stands between 0 and 99.99 per cent of this activity's traffic, in steps of 0.01.
-    pub(crate) fn allocation(&self, visitor: &VisitorUnits<'_>) -> f64 {
+    pub(crate) fn allocation(&self, visitor_id: &str) -> f64 {
         let mut hasher = self.0;
-        if visitor.is_ascii {
-            hasher.push_ascii(visitor.id.as_bytes());
-        } else {
-            visitor.id.encode_utf16().for_each(|unit| hasher.push(unit));
-        }
+        hasher.push_str(visitor_id);
         hasher.push_ascii(SALT);
         // unsigned_abs, because i32::MIN has an absolute value here as it has in JavaScript.
         f64::from(hasher.finish().unsigned_abs() % 10_000) / 100.0
     }
 }
 
-/// A visitor's id, looked at once for all the activities of a decision.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct VisitorUnits<'a> {
-    id: &'a str,
-    is_ascii: bool,
-}
-
-impl<'a> VisitorUnits<'a> {
-    pub(crate) fn new(id: &'a str) -> Self {
-        VisitorUnits { id, is_ascii: id.is_ascii() }
-    }
-}
-
 /// The id that decides: the first that is not blank of the Experience Cloud id, `tntId` up to its first dot (what
 /// follows names a cluster and may change), and the third-party id.
-pub(crate) fn visitor_id<'a>(
+pub(crate) fn allocation_id_of<'a>(
     marketing_cloud_visitor_id: Option<&'a str>,
     tnt_id: Option<&'a str>,
     third_party_id: Option<&'a str>,
@@ -134,7 +117,7 @@ mod tests {
     use super::*;
 
     fn allocation(client: &str, activity_id: &str, visitor: &str) -> f64 {
-        AllocationPrefix::new(client, activity_id).allocation(&VisitorUnits::new(visitor))
+        AllocationPrefix::new(client, activity_id).allocation(visitor)
     }
 
     /// The definition, over a buffer of bytes.
@@ -183,12 +166,12 @@ mod tests {
     #[test]
     fn the_first_id_that_is_not_blank_decides() {
         let all = (Some("mc.1"), Some("t1.28_0"), Some("tp.1"));
-        assert_eq!(visitor_id(all.0, all.1, all.2), Some("mc.1"));
-        assert_eq!(visitor_id(None, all.1, all.2), Some("t1"));
-        assert_eq!(visitor_id(Some(""), Some(" "), all.2), Some("tp.1"));
-        assert_eq!(visitor_id(None, Some(".28_0"), all.2), Some("tp.1"));
-        assert_eq!(visitor_id(None, Some("nodots"), None), Some("nodots"));
-        assert_eq!(visitor_id(Some(""), None, Some(" ")), None);
+        assert_eq!(allocation_id_of(all.0, all.1, all.2), Some("mc.1"));
+        assert_eq!(allocation_id_of(None, all.1, all.2), Some("t1"));
+        assert_eq!(allocation_id_of(Some(""), Some(" "), all.2), Some("tp.1"));
+        assert_eq!(allocation_id_of(None, Some(".28_0"), all.2), Some("tp.1"));
+        assert_eq!(allocation_id_of(None, Some("nodots"), None), Some("nodots"));
+        assert_eq!(allocation_id_of(Some(""), None, Some(" ")), None);
     }
 
     #[test]
@@ -199,7 +182,7 @@ mod tests {
             let mut counts = [0_usize; 100];
             for visitor in 0..VISITORS {
                 let id = format!("visitor-{visitor}");
-                let allocation = prefix.allocation(&VisitorUnits::new(&id));
+                let allocation = prefix.allocation(&id);
                 assert!((0.0..=99.99).contains(&allocation), "{id}: {allocation}");
                 counts[allocation as usize] += 1;
             }

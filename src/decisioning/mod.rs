@@ -7,8 +7,13 @@
 pub(crate) mod allocation;
 pub(crate) mod artifact;
 pub(crate) mod context;
+pub(crate) mod decide;
 pub(crate) mod geo;
 pub(crate) mod logic;
+mod macros;
+mod parameters;
+mod rules;
 pub(crate) mod source;
+pub(crate) mod trace;
 pub(crate) mod url;
 pub(crate) mod user_agent;

@@ -23,7 +23,7 @@ impl Transport for Panicking {
 }
 
 fn panicking_client() -> *mut target_client {
-    let transport = Box::new(Panicking(AtomicBool::new(false)));
+    let transport = Arc::new(Panicking(AtomicBool::new(false)));
     let client = TargetClient::with_transport(ClientConfig::new("acme", "1@AdobeOrg"), transport, Arc::default());
     target_client::boxed(client)
 }

@@ -64,6 +64,7 @@ mod events;
 mod executor;
 mod ffi;
 mod ids;
+mod javascript;
 mod json;
 #[cfg(feature = "local-edge")]
 pub mod local_edge;

@@ -5,7 +5,7 @@ use std::cell::{Cell, OnceCell};
 
 use super::allocation::AllocationPrefix;
 use super::logic::{Val, VarPath, Variables};
-use super::parameters;
+use super::parameters::{self, Parameters};
 use super::url::PageUrl;
 use super::user_agent::{ClientHints, User, user};
 use crate::javascript;
@@ -314,15 +314,18 @@ impl<'c> Context<'c> {
 pub(super) struct PlaceTexts<'d> {
     /// Replaces the request's.
     address: Option<Address<'d>>,
-    parameters: Option<Value<'d>>,
+    parameters: Parameters<'d>,
 }
 
 impl<'d> PlaceTexts<'d> {
     pub(super) fn of(detail: Option<Value<'d>>) -> PlaceTexts<'d> {
-        let object = |key: &str| {
-            detail.and_then(|detail| detail.get(key)).filter(|value| value.kind() == Kind::Object)
-        };
-        PlaceTexts { address: object("address").map(|own| Address::of(Some(own))), parameters: object("parameters") }
+        let own = detail.and_then(|detail| detail.get("address")).filter(|value| value.kind() == Kind::Object);
+        PlaceTexts { address: own.map(|own| Address::of(Some(own))), parameters: Parameters::of(detail) }
+    }
+
+    /// Of an mbox that has parameters and nothing else of its own.
+    pub(super) fn with(parameters: Parameters<'d>) -> PlaceTexts<'d> {
+        PlaceTexts { address: None, parameters }
     }
 }
 
@@ -330,7 +333,7 @@ impl<'d> PlaceTexts<'d> {
 pub(super) struct Scope<'s, 'c> {
     context: &'s Context<'c>,
     own: Option<(Url<'s>, Url<'s>)>,
-    parameters: Option<Value<'c>>,
+    parameters: Parameters<'c>,
     activities: &'s [AllocationPrefix],
     visitor_id: &'s str,
     activity: u32,
@@ -386,7 +389,7 @@ impl<'s, 'c> Scope<'s, 'c> {
     }
 
     fn tree(&self) -> &Val<'static> {
-        self.tree.get_or_init(|| parameters::tree(self.parameters))
+        self.tree.get_or_init(|| self.parameters.tree())
     }
 
     /// Of the visitor in the activity, in percent.
@@ -430,7 +433,7 @@ impl<'s, 'c> Scope<'s, 'c> {
             }
         }
         place.end();
-        parameters::write_tree(object.key("mbox"), self.parameters);
+        self.parameters.write_tree(object.key("mbox"));
         javascript::push_number(object.key("allocation"), self.allocation());
         object.end();
     }
@@ -467,8 +470,7 @@ impl Variables for Scope<'_, '_> {
             }
             Slot::Mbox => {
                 let name = path.text().strip_prefix("mbox.").unwrap_or("");
-                let Some(parameters) = self.parameters else { return Val::Undefined };
-                parameters::find(parameters, name).unwrap_or_else(|| self.tree().clone().walk(name))
+                self.parameters.find(name).unwrap_or_else(|| self.tree().clone().walk(name))
             }
             Slot::Other => self.everything().clone().walk(path.text()),
         }

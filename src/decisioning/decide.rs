@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::artifact::{Artifact, GeoToken, SkippedRule};
 use super::context::{Context, Geo, PlaceTexts, Scope};
 use super::macros::MacroValues;
+use super::parameters::Parameters;
 use super::rules::{Offer, Rule, Span};
 use super::trace::{Evaluation, TraceFacts};
 use crate::envelope::Gathered;
@@ -454,7 +455,8 @@ impl<'a, 'd: 'a> Decider<'a, 'd> {
         match &offer.pieces {
             None => self.out.push_str(offer.text.of(texts)),
             Some(pieces) => {
-                let values = MacroValues { name: asked.name, index: asked.index, detail: asked.detail };
+                let (name, index, detail) = (asked.name, asked.index, asked.detail);
+                let values = MacroValues { name, index, detail, parameters: Parameters::of(detail) };
                 values.write(&mut self.out, texts, pieces);
             }
         }

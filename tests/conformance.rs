@@ -20,6 +20,8 @@ mod cookies;
 mod corpus;
 #[path = "conformance/library.rs"]
 mod library;
+#[path = "conformance/logic.rs"]
+mod logic;
 #[path = "conformance/mock.rs"]
 mod mock;
 #[path = "conformance/refusals.rs"]
@@ -41,8 +43,9 @@ use report::{Report, Verdict};
 /// Runs one case.
 type Run = fn(&Case) -> Verdict;
 
-const FILES: [(&str, Run); 3] = [("requests", requests::run), ("responses", responses::run), ("cookies", cookies::run)];
-const NOT_YET: [&str; 5] = ["urls", "useragents", "allocation", "jsonlogic", "odd"];
+const FILES: [(&str, Run); 4] =
+    [("requests", requests::run), ("responses", responses::run), ("cookies", cookies::run), ("jsonlogic", logic::run)];
+const NOT_YET: [&str; 4] = ["urls", "useragents", "allocation", "odd"];
 
 #[test]
 fn recorded_behaviour_is_ours_or_a_stated_deviation() {

@@ -50,3 +50,7 @@ pub const HALF_PAIRS: &str =
     "quirk: half a surrogate pair throws URIError; we refuse the text, in an answer it is U+FFFD";
 pub const ODD_HINT: &str = "quirk: parseInt takes leading digits; delivery.md 2 wants an integer";
 pub const SPREAD_OFFERS: &str = "quirk: JSON offers that are texts or lists are spread; attributes come from objects";
+
+pub const INHERITED: &str = "quirk: var sees what JavaScript's objects inherit; ours has the members of the data alone";
+pub const REDUCE: &str =
+    "quirk: reduce's initial value is not evaluated; it is an argument like any other, as in 2.0.5";

@@ -149,7 +149,6 @@ impl Shared {
         }
         error
     }
-
 }
 
 /// What became of the notifications of a call whose current part failed.

@@ -796,7 +796,8 @@ mod tests {
         fn parse(text: &str) -> Result<Document<'_>, ParseError> {
             Document::parse(text, Strictness::Artifact)
         }
-        let deep = format!(r#"{{"a":{}{{"k":[true,{{}}],"l":"x"}}{},"b":1}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        let deep =
+            format!(r#"{{"a":{}{{"k":[true,{{}}],"l":"x"}}{},"b":1}}"#, "[".repeat(100_000), "]".repeat(100_000));
         let document = parse(&deep).unwrap();
         assert!(document.root().get("a").unwrap().is_too_deep());
         assert!(document.root().is_too_deep());

@@ -25,7 +25,9 @@ pub(crate) struct SkippedRule {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ArtifactError {
     /// Another major version; the words are the field's.
-    #[error("The decisioning artifact version ({0}) is not supported. This library is compatible with this major version: 1")]
+    #[error(
+        "The decisioning artifact version ({0}) is not supported. This library is compatible with this major version: 1"
+    )]
     UnsupportedVersion(String),
     /// No artifact at all: an HTML page, a truncated download, another structure.
     #[error("{0}")]

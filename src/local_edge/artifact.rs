@@ -1,8 +1,8 @@
 //! The artifact that the edge serves and decides from, and what its event tokens stand for.
 //!
-//! Read by code of its own and leniently: any JSON object is served, so that clients can be tested with artifacts
-//! that nobody should use. A swap is one exchange of a pointer; tokens of former artifacts stay valid, as pages
-//! that were decided from them are still on screens.
+//! Read by code of its own and leniently, so that clients can be tested with artifacts that nobody should use. A swap
+//! is one exchange of a pointer; tokens of former artifacts stay valid, as pages that were decided from them are
+//! still on screens. The library's own decision core compiles an artifact when the first delivery request needs it.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -15,6 +15,8 @@ use super::gzip;
 use super::scenario::{PAGE_LOAD, Place};
 use super::server::lock;
 use super::subject::{Candidates, Subject};
+use crate::config::ArtifactFormat;
+use crate::decisioning::artifact::{Artifact as Compiled, Audience};
 
 pub(super) const DEFAULT: &str = include_str!("default_artifact.json");
 /// Tokens that are known for certain; of many swaps the oldest are forgotten.
@@ -45,9 +47,9 @@ pub(super) enum Form {
     Bin,
 }
 
-/// An artifact that is being served. Immutable.
+/// An artifact that is being served. Immutable but for what is made of it when it is first asked for.
 pub(super) struct Loaded {
-    text: String,
+    text: Vec<u8>,
     hash: String,
     version: Value,
     global_mbox: String,
@@ -57,15 +59,17 @@ pub(super) struct Loaded {
     bin: OnceLock<Vec<u8>>,
     json_gzip: OnceLock<Vec<u8>>,
     bin_gzip: OnceLock<Vec<u8>>,
+    /// For the client code that was decided for last: it is part of what allocation hashes.
+    compiled: Mutex<Option<(String, Option<Arc<Compiled>>)>>,
 }
 
 impl Loaded {
     /// The bytes of a form, whole or as a gzip stream.
     pub(super) fn bytes(&self, form: Form, gzipped: bool, organization: &str) -> &[u8] {
         match (form, gzipped) {
-            (Form::Json, false) => self.text.as_bytes(),
+            (Form::Json, false) => &self.text,
             (Form::Bin, false) => self.bin.get_or_init(|| self.masked(&self.text, organization)),
-            (Form::Json, true) => self.json_gzip.get_or_init(|| gzip::stored(self.text.as_bytes())),
+            (Form::Json, true) => self.json_gzip.get_or_init(|| gzip::stored(&self.text)),
             (Form::Bin, true) => self.bin_gzip.get_or_init(|| gzip::stored(self.bytes(Form::Bin, false, organization))),
         }
     }
@@ -78,11 +82,11 @@ impl Loaded {
 
     /// The same artifact with another `version`.
     pub(super) fn with_version(&self, version: &str, form: Form, organization: &str) -> Vec<u8> {
-        let mut members: Map<String, Value> = serde_json::from_str(&self.text).unwrap_or_default();
+        let mut members: Map<String, Value> = serde_json::from_slice(&self.text).unwrap_or_default();
         members.insert("version".to_owned(), Value::from(version));
-        let text = Value::Object(members).to_string();
+        let text = Value::Object(members).to_string().into_bytes();
         match form {
-            Form::Json => text.into_bytes(),
+            Form::Json => text,
             Form::Bin => self.masked(&text, organization),
         }
     }
@@ -109,8 +113,18 @@ impl Loaded {
         &self.global_mbox
     }
 
-    pub(super) fn text(&self) -> &str {
-        &self.text
+    /// The form that the library's core decides from; `None` when it refuses the artifact.
+    pub(super) fn compiled(&self, client: &str) -> Option<Arc<Compiled>> {
+        let mut compiled = lock(&self.compiled);
+        match &*compiled {
+            Some((of, artifact)) if of == client => artifact.clone(),
+            _ => {
+                let audience = Audience { client, organization_id: "" };
+                let artifact = Compiled::read(self.text.clone(), ArtifactFormat::Json, audience).ok().map(Arc::new);
+                *compiled = Some((client.to_owned(), artifact.clone()));
+                artifact
+            }
+        }
     }
 
     /// What a control answers about it.
@@ -130,11 +144,11 @@ impl Loaded {
         })
     }
 
-    fn masked(&self, text: &str, organization: &str) -> Vec<u8> {
+    fn masked(&self, text: &[u8], organization: &str) -> Vec<u8> {
         // As good a key as any: it hides nothing, it is in the header.
         let key = format!("{0}{0}", self.hash);
         let mask = organization.bytes().chain(key.bytes()).collect::<Vec<u8>>();
-        let masked = text.bytes().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask);
+        let masked = text.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask);
         BIN_PREFIX.bytes().chain(key.bytes()).chain(masked).collect()
     }
 }
@@ -159,10 +173,21 @@ impl Artifacts {
 
     /// Serves another artifact from now on.
     pub(super) fn set(&self, text: String) -> Result<Arc<Loaded>, UnusableArtifact> {
+        let members = members_of(text.as_bytes())?;
+        Ok(self.serve(text.into_bytes(), members))
+    }
+
+    /// Serves any bytes from now on.
+    pub(super) fn set_bytes(&self, bytes: Vec<u8>) {
+        let members = members_of(&bytes).unwrap_or_default();
+        self.serve(bytes, members);
+    }
+
+    fn serve(&self, text: Vec<u8>, members: Map<String, Value>) -> Arc<Loaded> {
         if let Some(current) = self.current().filter(|current| current.text == text) {
-            return Ok(current);
+            return current;
         }
-        let (loaded, tokens) = read(text)?;
+        let (loaded, tokens) = read(text, &members);
         let loaded = Arc::new(loaded);
         {
             let mut issued = lock(&self.issued);
@@ -173,7 +198,7 @@ impl Artifacts {
         }
         // Nobody can have a token before it is known here.
         *lock(&self.current) = Some(Arc::clone(&loaded));
-        Ok(loaded)
+        loaded
     }
 
     pub(super) fn remove(&self) {
@@ -187,12 +212,16 @@ impl Artifacts {
     }
 }
 
-fn read(text: String) -> Result<(Loaded, HashMap<String, Candidates>), UnusableArtifact> {
+fn members_of(text: &[u8]) -> Result<Map<String, Value>, UnusableArtifact> {
     let unusable = |message| UnusableArtifact { message };
-    let value: Value = serde_json::from_str(&text).map_err(|cause| unusable(format!("is not JSON: {cause}")))?;
-    let Value::Object(members) = value else {
-        return Err(unusable("must be an object".to_owned()));
-    };
+    match serde_json::from_slice(text) {
+        Ok(Value::Object(members)) => Ok(members),
+        Ok(_) => Err(unusable("must be an object".to_owned())),
+        Err(cause) => Err(unusable(format!("is not JSON: {cause}"))),
+    }
+}
+
+fn read(text: Vec<u8>, members: &Map<String, Value>) -> (Loaded, HashMap<String, Candidates>) {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     let mut loaded = Loaded {
@@ -205,6 +234,7 @@ fn read(text: String) -> Result<(Loaded, HashMap<String, Candidates>), UnusableA
         bin: OnceLock::new(),
         json_gzip: OnceLock::new(),
         bin_gzip: OnceLock::new(),
+        compiled: Mutex::default(),
     };
     let mut tokens: HashMap<String, Candidates> = HashMap::new();
     let mut known: HashSet<Arc<Subject>> = HashSet::new();
@@ -231,7 +261,7 @@ fn read(text: String) -> Result<(Loaded, HashMap<String, Candidates>), UnusableA
             }
         }
     }
-    Ok((loaded, tokens))
+    (loaded, tokens)
 }
 
 fn subject_of(rule: &Value, place: Place, name: &str) -> Subject {
@@ -351,7 +381,7 @@ mod tests {
         assert_eq!(&bin[..8], b"ATOD:001");
         let mask: Vec<u8> = b"1@AdobeOrg".iter().chain(&bin[8..40]).copied().collect();
         let text: Vec<u8> = bin[40..].iter().enumerate().map(|(at, byte)| byte ^ mask[at % mask.len()]).collect();
-        assert_eq!(text, loaded.text.as_bytes());
+        assert_eq!(text, loaded.text);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::faults::{Fault, WrongEtag};
 use super::geo::{GeoTable, address_of};
 use super::harm::Plain;
 use super::http::Request;
+use super::query::decode;
 use super::routes::error_body;
 
 /// Makes tags that nobody has seen before.
@@ -17,12 +18,19 @@ static CHANGES: AtomicU64 = AtomicU64::new(0);
 /// Whether a path is that of an artifact: `/{client}/{environment}/v1/[{property}/]rules.json` or `.bin`, also below
 /// a base path of the client's own.
 pub(super) fn is_artifact(path: &str) -> bool {
-    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    client_of(path).is_some()
+}
+
+/// The client code in the path of an artifact.
+pub(super) fn client_of(path: &str) -> Option<Cow<'_, str>> {
+    let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
     match segments.as_slice() {
-        [before @ .., "v1", "rules.json" | "rules.bin"] | [before @ .., "v1", _, "rules.json" | "rules.bin"] => {
-            before.len() >= 2 && !segments.contains(&"")
+        [.., client, _, "v1", "rules.json" | "rules.bin"] | [.., client, _, "v1", _, "rules.json" | "rules.bin"]
+            if !segments.contains(&"") =>
+        {
+            Some(decode(client))
         }
-        _ => false,
+        _ => None,
     }
 }
 
@@ -129,7 +137,7 @@ mod tests {
             "/acme/production/v1/0b7d-token/rules.json",
             "/some/base/acme/production/v1/rules.json",
         ] {
-            assert!(is_artifact(path), "{path}");
+            assert_eq!(client_of(path).as_deref(), Some("acme"), "{path}");
         }
         for path in [
             "/rules.json",

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::{Map, Value};
 
-use super::decide::{Decided, DecidedPart, decide_from_artifact};
+use super::decide::{Decided, DecidedItem, DecidedPart, Surroundings, decide_from_artifact};
 use super::issued::Issued;
 use super::routes::Edge;
 use super::scenario::{Offer, Place, Scenario};
@@ -37,10 +37,12 @@ pub(super) fn answer(
     let scenario = &edge.scenario;
     let delivery = validate::delivery(&body, &Issued { scenario, artifacts: &edge.artifacts })?;
     let tnt_id = tnt_id_of(&delivery);
-    let decided = edge
-        .artifacts
-        .current()
-        .and_then(|artifact| decide_from_artifact(artifact, &edge.artifacts, &body, &delivery, session, &tnt_id));
+    let decided = edge.artifacts.current().and_then(|artifact| {
+        let client = edge.client();
+        let surroundings =
+            Surroundings { artifacts: &edge.artifacts, geo: &scenario.geo, client: &client, session, tnt_id: &tnt_id };
+        decide_from_artifact(&artifact, &body, &surroundings)
+    });
     edge.ledger.count(scenario, &delivery, decided.as_ref(), session, missed);
     if delivery.beacon {
         return Ok(Answered::NoContent);
@@ -128,7 +130,7 @@ impl Writer<'_> {
         if part.page_load {
             self.raw("{\"pageLoad\":");
             match decided_part.and_then(|part| part.page_load.as_ref()) {
-                Some(page_load) => self.json(page_load),
+                Some(page_load) => self.raw(page_load),
                 None => {
                     self.raw("{");
                     self.offer(scenario.page_load.as_ref(), reading.offer, true);
@@ -146,7 +148,7 @@ impl Writer<'_> {
                 if is_decided(Place::Mbox, mbox.name) {
                     // The global mbox may have none or several entries, every other mbox has one.
                     let several = decided.is_some_and(|decided| decided.is_global(mbox.name));
-                    while let Some(entry) = decided_mboxes.next_if(|entry| entry["name"] == mbox.name) {
+                    while let Some(entry) = decided_mboxes.next_if(|entry| entry.name == mbox.name) {
                         items.push(Item::Decided(entry));
                         if !several {
                             break;
@@ -157,7 +159,7 @@ impl Writer<'_> {
                 }
             }
             self.list(&items, |writer, item| match item {
-                Item::Decided(entry) => writer.json(*entry),
+                Item::Decided(entry) => writer.raw(&entry.text),
                 Item::OfScenario(mbox) => {
                     writer.raw("{\"index\":");
                     writer.json(&mbox.index);
@@ -180,7 +182,7 @@ impl Writer<'_> {
             let items: Vec<Item<'_, Offer>> =
                 decided_views.chain(scenario.views.values().filter(wanted).map(Item::OfScenario)).collect();
             self.list(&items, |writer, item| match item {
-                Item::Decided(entry) => writer.json(*entry),
+                Item::Decided(entry) => writer.raw(&entry.text),
                 Item::OfScenario(view) => {
                     writer.raw("{\"name\":");
                     writer.text(&view.name);
@@ -249,7 +251,7 @@ impl Writer<'_> {
 
 /// One element of a list in an answer.
 enum Item<'a, T> {
-    Decided(&'a Value),
+    Decided(&'a DecidedItem),
     OfScenario(&'a T),
 }
 

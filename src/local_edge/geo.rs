@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde_json::{Map, Value};
 
 use super::scenario::{ScenarioError, error, object, text_of};
+use crate::decisioning::context::Geo;
 
 /// Names of the service's answer, and of the headers of an artifact download, beside the scenario's own.
 const NAMES: [(&str, &str); 5] = [
@@ -53,6 +54,22 @@ impl GeoTable {
     pub(super) fn locate(&self, address: &str) -> &Location {
         let parsed: Option<IpAddr> = address.parse().ok();
         parsed.and_then(|address| self.addresses.get(&address.to_canonical())).unwrap_or(&self.default)
+    }
+
+    /// Where an address is, as the decision core takes it.
+    pub(super) fn geo(&self, address: &str) -> Geo {
+        let member = |wanted| {
+            self.locate(address).iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str())
+        };
+        let text = |wanted| member(wanted).map(str::to_owned);
+        let number = |wanted| member(wanted).and_then(|value| value.parse().ok());
+        Geo {
+            country: text("x-geo-country-code"),
+            region: text("x-geo-region-code"),
+            city: text("x-geo-city"),
+            latitude: number("x-geo-latitude"),
+            longitude: number("x-geo-longitude"),
+        }
     }
 
     /// The service's answer for an address.

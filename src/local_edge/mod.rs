@@ -59,7 +59,7 @@ mod validate;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use artifact::UnusableArtifact;
@@ -137,10 +137,16 @@ impl LocalEdge {
     /// of former artifacts stay valid. The same text again changes nothing.
     ///
     /// # Errors
-    /// When the text is no JSON object. Everything else is served as it is, so that clients can be tested with it;
-    /// what is no JSON comes from a [`Fault`] such as [`Fault::HtmlPage`].
+    /// When the text is no JSON object. Every object is served as it is, usable or not.
     pub fn set_artifact(&self, json: impl Into<String>) -> Result<(), UnusableArtifact> {
         self.edge.artifacts.set(json.into()).map(drop)
+    }
+
+    /// Serves any bytes in the artifact's place from now on, with their entity tags: a page, half an artifact, one
+    /// that is nested deeper than JSON readers like. What can be read of them is known as that of
+    /// [`set_artifact`](Self::set_artifact) is.
+    pub fn set_artifact_bytes(&self, bytes: impl Into<Vec<u8>>) {
+        self.edge.artifacts.set_bytes(bytes.into());
     }
 
     /// Serves no artifact: requests for it get 404, and delivery requests are decided from the scenario alone.
@@ -390,6 +396,7 @@ impl LocalEdgeBuilder {
             scenario: self.scenario,
             artifacts,
             organization: self.organization_id,
+            client: Mutex::default(),
             faults: Faults::default(),
             recorder: Recorder::new(self.record_requests),
             max_concurrent: self.max_concurrent,

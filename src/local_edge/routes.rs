@@ -2,7 +2,7 @@
 //! to the controls.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ use super::query::query_pairs;
 use super::recorded::{RecordedRequest, Recorder};
 use super::report::Report;
 use super::scenario::Scenario;
-use super::server::{After, Connection, DAY, Handler, Output, Shared};
+use super::server::{After, Connection, DAY, Handler, Output, Shared, lock};
 use super::validate::{self, Refusal};
 
 /// The path of the delivery call.
@@ -43,6 +43,7 @@ pub(super) struct Edge {
     pub(super) artifacts: Artifacts,
     /// Whose `bin` form is served.
     pub(super) organization: String,
+    pub(super) client: Mutex<Option<String>>,
     pub(super) ledger: Ledger,
     pub(super) faults: Faults,
     pub(super) recorder: Recorder,
@@ -113,6 +114,12 @@ impl Edge {
         report
     }
 
+    /// The client code that decisions are made for: that of the artifact's path which was asked for last, so that a
+    /// visitor gets the same here as from the client itself; else the scenario's.
+    pub(super) fn client(&self) -> String {
+        lock(&self.client).clone().unwrap_or_else(|| self.scenario.client.clone())
+    }
+
     fn deliver(&self, request: &Request<'_>, fault: Fault, output: &mut Output) -> io::Result<Next<'_>> {
         let session = validate::session_of(request.query());
         let (in_flight, of_session) = self.ledger.begin(session.as_deref().ok());
@@ -149,6 +156,9 @@ impl Edge {
         output: &mut Output,
     ) -> io::Result<Next<'_>> {
         self.ledger.count_request(route);
+        if let Some(client) = cdn::client_of(request.path()) {
+            *lock(&self.client) = Some(client.into_owned());
+        }
         let artifact = self.artifacts.current();
         let shape = fault.clone();
         let file = || match route {

@@ -175,16 +175,8 @@ pub(crate) struct ContextTexts<'d> {
     hints: [Option<Cow<'d, str>>; HINTS.len()],
 }
 
-const HINTS: [&str; 8] = [
-    "mobile",
-    "model",
-    "platform",
-    "browserUAWithMajorVersion",
-    "browserUAWithFullVersion",
-    "platformVersion",
-    "architecture",
-    "bitness",
-];
+/// The client hints that say something about browser and platform.
+const HINTS: [&str; 3] = ["platform", "browserUAWithMajorVersion", "browserUAWithFullVersion"];
 
 impl<'d> ContextTexts<'d> {
     /// Of a request's `context`.
@@ -294,14 +286,9 @@ impl<'c> Context<'c> {
             let texts = self.texts;
             let hint = |at: usize| texts.hints.get(at).and_then(|hint| hint.as_deref());
             let hints = ClientHints {
-                mobile: hint(0),
-                model: hint(1),
-                platform: hint(2),
-                browser_ua_with_major_version: hint(3),
-                browser_ua_with_full_version: hint(4),
-                platform_version: hint(5),
-                architecture: hint(6),
-                bitness: hint(7),
+                platform: hint(0),
+                browser_ua_with_major_version: hint(1),
+                browser_ua_with_full_version: hint(2),
             };
             user(texts.user_agent.as_deref(), &hints)
         })
@@ -481,9 +468,9 @@ impl Variables for Scope<'_, '_> {
             Slot::Mbox => {
                 let name = path.text().strip_prefix("mbox.").unwrap_or("");
                 let Some(parameters) = self.parameters else { return Val::Undefined };
-                parameters::find(parameters, name).unwrap_or_else(|| self.tree().at_path(name))
+                parameters::find(parameters, name).unwrap_or_else(|| self.tree().clone().walk(name))
             }
-            Slot::Other => self.everything().at_path(path.text()),
+            Slot::Other => self.everything().clone().walk(path.text()),
         }
     }
 
@@ -499,7 +486,7 @@ impl Scope<'_, '_> {
                 let mut text = String::with_capacity(1024);
                 self.write(&mut text);
                 match Document::parse(&text, Strictness::Answer) {
-                    Ok(document) => Val::owned(document.root()),
+                    Ok(document) => parameters::owned(document.root()),
                     // It was written by this module.
                     Err(_) => Val::Null,
                 }

@@ -45,9 +45,23 @@ pub(super) fn tree(parameters: Option<Value<'_>>) -> Val<'static> {
     let mut text = String::new();
     write_tree(&mut text, parameters);
     match Document::parse(&text, Strictness::Artifact) {
-        Ok(document) => Val::owned(document.root()),
+        Ok(document) => owned(document.root()),
         // It was written by this module.
         Err(_) => Val::Undefined,
+    }
+}
+
+/// A value that outlives the text it was read from.
+pub(super) fn owned(value: Value<'_>) -> Val<'static> {
+    match value.kind() {
+        Kind::String => Val::Text(Cow::Owned(value.as_str().unwrap_or_default().into_owned())),
+        Kind::Array => Val::list(value.elements().map(owned).collect()),
+        Kind::Object => {
+            Val::object(value.members().map(|(key, value)| (Cow::Owned(key.into_owned()), owned(value))).collect())
+        }
+        Kind::Null => Val::Null,
+        Kind::Bool => Val::Bool(value.as_bool() == Some(true)),
+        Kind::Number => Val::Number(value.raw().parse().unwrap_or(f64::NAN)),
     }
 }
 

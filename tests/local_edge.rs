@@ -16,6 +16,8 @@ mod artifact;
 mod controls;
 #[path = "local_edge/counting.rs"]
 mod counting;
+#[path = "local_edge/decisions.rs"]
+mod decisions;
 #[path = "local_edge/delivery.rs"]
 mod delivery;
 #[path = "local_edge/examples.rs"]

@@ -58,9 +58,8 @@ impl GeoTable {
 
     /// Where an address is, as the decision core takes it.
     pub(super) fn geo(&self, address: &str) -> Geo {
-        let member = |wanted| {
-            self.locate(address).iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str())
-        };
+        let member =
+            |wanted| self.locate(address).iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str());
         let text = |wanted| member(wanted).map(str::to_owned);
         let number = |wanted| member(wanted).and_then(|value| value.parse().ok());
         Geo {

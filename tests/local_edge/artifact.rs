@@ -158,6 +158,19 @@ fn what_is_no_object_is_no_artifact() {
 }
 
 #[test]
+fn any_bytes_can_stand_in_the_artifacts_place() {
+    let (edge, mut client) = serving("{}");
+    let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+    for bytes in [&b"<html>"[..], b"{\"version\":", b"\xff\xfe", b"", deep.as_bytes()] {
+        edge.set_artifact_bytes(bytes);
+        let answer = fetch(&mut client, PATH, "");
+        assert_eq!((answer.status, answer.body.as_slice()), (200, bytes));
+        assert_eq!(fetch_if_changed(&mut client, answer.header("etag").unwrap()).status, 304);
+        assert_eq!(client.delivered(&crate::execute(&["hero"]))["status"], 200);
+    }
+}
+
+#[test]
 fn an_artifact_is_set_over_http() {
     let edge = LocalEdge::start().unwrap();
     let mut client = Client::of(&edge);

@@ -6,6 +6,11 @@
 //! Requests are read by code of its own, not by this crate's models, so that an error in those does not hide
 //! itself. It speaks HTTP only, one thread per connection; all methods may be called from any thread.
 //!
+//! For on-device decisioning it also is the content network: with [an artifact](LocalEdgeBuilder::artifact) it serves
+//! `/{client}/{environment}/v1/[{property}/]rules.json` (and `.bin`) with `ETag` and 304, and `/v1/geo`. Delivery
+//! requests for what that artifact has rules for are then decided from it by the library's own core, and
+//! notifications with its tokens are counted by activity, experience and mbox.
+//!
 //! ```
 //! use adobe_target::local_edge::{Fault, LocalEdge};
 //!
@@ -26,8 +31,9 @@
 //! |---|---|
 //! | `GET /report`, `GET /report.json` | the [`Report`]; `?ids=0` leaves the notification ids out |
 //! | `POST /control/faults` | a list of [`Fault`]s in their JSON form, to the end of the queue; answers `{"waiting":n}` |
-//! | `DELETE /control/faults` | forgets waiting faults and the default reply |
-//! | `POST /control/default_reply` | one fault for all requests that find no other waiting, or `null` |
+//! | `DELETE /control/faults` | forgets waiting faults and the default replies |
+//! | `POST /control/default_reply` | one fault for all requests of its route that find no other waiting; `null` ends them all |
+//! | `POST /control/artifact` | serves the artifact in the body; `GET` tells what is served, `DELETE` serves none |
 //! | `GET /control/requests` | the recorded requests |
 //! | `DELETE /control/requests` | forgets them |
 //! | `POST /control/reset` | forgets counts and recorded requests |

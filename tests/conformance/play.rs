@@ -92,8 +92,7 @@ pub fn is_early(input: &Value) -> bool {
 
 /// Whether the client has an artifact when calls are made.
 pub fn is_ready(input: &Value, artifact: Option<&Value>) -> bool {
-    let organization = input["config"]["organizationId"].as_str().unwrap_or_default();
-    let downloaded = input.get("cdn").and_then(|cdn| artifacts::downloaded(cdn, organization));
+    let downloaded = artifacts::downloaded(input);
     !is_early(input) && artifact.or(downloaded.as_ref().map(|(read, _)| read)).is_some_and(artifacts::is_usable)
 }
 

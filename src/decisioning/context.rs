@@ -48,7 +48,7 @@ pub(crate) enum UrlField {
     Subdomain,
     TopLevelDomain,
     /// The twin in lower case of one of the first four, by their place; the others are in lower case already.
-    Lower(usize),
+    Lower(u8),
 }
 
 /// Variables below `geo`.
@@ -115,7 +115,7 @@ impl UrlField {
             .into_iter()
             .enumerate()
             .find_map(|(at, (known, field))| (known == stem.unwrap_or(name)).then_some((at, field)))?;
-        Some(if stem.is_some() { UrlField::Lower(at) } else { field })
+        Some(if stem.is_some() { UrlField::Lower(at as u8) } else { field })
     }
 }
 
@@ -219,8 +219,8 @@ impl<'c> Url<'c> {
             UrlField::Subdomain => self.parsed().subdomain(),
             UrlField::TopLevelDomain => self.parsed().top_level_domain(),
             UrlField::Lower(twin) => {
-                let plain = UrlField::TWINS.get(twin).map_or("", |(_, field)| self.field(*field));
-                let lower = self.lower.get(twin).and_then(|cell| {
+                let plain = UrlField::TWINS.get(usize::from(twin)).map_or("", |(_, field)| self.field(*field));
+                let lower = self.lower.get(usize::from(twin)).and_then(|cell| {
                     cell.get_or_init(|| {
                         let is_lower = plain.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
                         (!is_lower).then(|| plain.to_lowercase())
@@ -231,14 +231,13 @@ impl<'c> Url<'c> {
             }
         }
     }
-
 }
 
 fn write_url<'u>(out: &mut String, field: impl Fn(UrlField) -> &'u str) {
     let mut object = ObjectWriter::begin(out);
     for (at, (name, plain)) in UrlField::TWINS.into_iter().enumerate() {
         object.string(name, field(plain));
-        write_str(object.foreign_key(&format!("{name}_lc")), field(UrlField::Lower(at)));
+        write_str(object.foreign_key(&format!("{name}_lc")), field(UrlField::Lower(at as u8)));
     }
     object.end();
 }
@@ -483,15 +482,14 @@ impl Variables for Scope<'_, '_> {
 
 impl Scope<'_, '_> {
     fn everything(&self) -> &Val<'static> {
-        self.whole
-            .get_or_init(|| {
-                let mut text = String::with_capacity(1024);
-                self.write(&mut text);
-                match Document::parse(&text, Strictness::Answer) {
-                    Ok(document) => parameters::owned(document.root()),
-                    // It was written by this module.
-                    Err(_) => Val::Null,
-                }
-            })
+        self.whole.get_or_init(|| {
+            let mut text = String::with_capacity(1024);
+            self.write(&mut text);
+            match Document::parse(&text, Strictness::Answer) {
+                Ok(document) => parameters::owned(document.root()),
+                // It was written by this module.
+                Err(_) => Val::Null,
+            }
+        })
     }
 }

@@ -374,8 +374,7 @@ impl<'a, 'd: 'a> Decider<'a, 'd> {
             return (matches, evaluation);
         }
         let place = PlaceTexts::of(asked.detail);
-        let mut scope =
-            Scope::new(&self.request.context, &place, &self.artifact.activities, self.request.visitor_id);
+        let mut scope = Scope::new(&self.request.context, &place, &self.artifact.activities, self.request.visitor_id);
         for rule in rules {
             let bit = 1u64 << (rule.key % 64);
             let word = (rule.key / 64) as usize;
@@ -545,14 +544,7 @@ impl<'a, 'd: 'a> Decider<'a, 'd> {
             let notification = impression.and_then(|at| self.decision.impressions.get(at));
             (*rule, notification.map(|impression| impression.text.as_str()))
         });
-        facts.write(
-            &mut self.out,
-            self.artifact,
-            request,
-            asked,
-            campaigns,
-            evaluation,
-        );
+        facts.write(&mut self.out, self.artifact, request, asked, campaigns, evaluation);
         if let Some(written) = self.out.get(start..) {
             Gathered::push(&mut self.decision.gathered.trace, written);
         }

@@ -7,6 +7,9 @@ use super::logic::Val;
 use super::macros;
 use crate::json::{Document, Kind, ObjectWriter, Strictness, Value, write_str};
 
+/// Dots of a name that make objects; what is behind stays one name.
+const MAX_NESTING: usize = 64;
+
 /// The parameters of one mbox, view or page load, as the caller gave them.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) enum Parameters<'p> {
@@ -34,6 +37,12 @@ impl<'p> Parameters<'p> {
         }
     }
 
+    /// The same, where a twin goes before a parameter that bears its name.
+    fn text_or_twin(self, name: &str) -> Option<Cow<'p, str>> {
+        let own = self.text(name)?;
+        Some(name.strip_suffix("_lc").and_then(|stem| self.text(stem)).map_or(own, lower))
+    }
+
     /// What a macro writes for a parameter.
     pub(super) fn macro_text(self, name: &str) -> Option<Cow<'p, str>> {
         match self {
@@ -45,7 +54,7 @@ impl<'p> Parameters<'p> {
     /// A parameter by its whole name, dots included, or the twin of a text. Two parameters of which one is named like
     /// a part of the other's path (`a` and `a.b`) are both found. None: the tree has to be asked.
     pub(super) fn find(self, name: &str) -> Option<Val<'p>> {
-        if let Some(text) = name.strip_suffix("_lc").and_then(|stem| self.text(stem)) {
+        if let Some(text) = name.strip_suffix("_lc").and_then(|stem| self.text_or_twin(stem)) {
             return Some(Val::Text(lower(text)));
         }
         let is_near = |key: &str| is_above(key, name) || is_above(name, key);
@@ -85,12 +94,12 @@ impl<'p> Parameters<'p> {
             Parameters::None => {}
             Parameters::Json(object) => {
                 for (name, value) in object.members() {
-                    root.insert(&name, Leaf::Json(value));
+                    root.insert(&name, Leaf::Json(value), MAX_NESTING);
                 }
             }
             Parameters::Pairs(pairs) => {
                 for (name, text) in pairs {
-                    root.insert(name, Leaf::Text(text));
+                    root.insert(name, Leaf::Text(text), MAX_NESTING);
                 }
             }
         }
@@ -157,10 +166,10 @@ impl<'p> Leaf<'p> {
 }
 
 impl<'p> Branch<'p> {
-    fn insert(&mut self, path: &str, value: Leaf<'p>) {
+    fn insert(&mut self, path: &str, value: Leaf<'p>, levels: usize) {
         let (first, rest) = match path.split_once('.') {
-            Some((first, rest)) => (first, Some(rest)),
-            None => (path, None),
+            Some((first, rest)) if levels > 0 => (first, Some(rest)),
+            _ => (path, None),
         };
         let at = match self.members.iter().position(|(name, _)| name == first) {
             Some(at) => at,
@@ -171,10 +180,10 @@ impl<'p> Branch<'p> {
         };
         let Some((_, node)) = self.members.get_mut(at) else { return };
         match (rest, node) {
-            (Some(rest), Node::Branch(branch)) => branch.insert(rest, value),
+            (Some(rest), Node::Branch(branch)) => branch.insert(rest, value, levels - 1),
             (Some(rest), leaf) => {
                 let mut branch = Branch::default();
-                branch.insert(rest, value);
+                branch.insert(rest, value, levels - 1);
                 *leaf = Node::Branch(branch);
             }
             (None, node) => {
@@ -187,14 +196,18 @@ impl<'p> Branch<'p> {
         }
     }
 
+    /// The text of that name, if it is one.
+    fn text(&self, name: &str) -> Option<Cow<'p, str>> {
+        let node = self.members.iter().find(|(known, _)| known == name);
+        node.and_then(|(_, node)| if let Node::Leaf(leaf) = node { leaf.text() } else { None })
+    }
+
     fn write(&self, out: &mut String) {
         let mut object = ObjectWriter::begin(out);
         for (name, node) in &self.members {
-            // The twin of another parameter goes before one that bears its name.
-            let is_twin = name.strip_suffix("_lc").is_some_and(|stem| {
-                self.members.iter().any(|(other, node)| other == stem && matches!(node, Node::Leaf(leaf) if leaf.text().is_some()))
-            });
-            if is_twin {
+            // The twin of another parameter goes before one that bears its name, and has a twin in its place.
+            if let Some(text) = name.strip_suffix("_lc").and_then(|stem| self.text(stem)) {
+                write_twin(&mut object, name, Some(text));
                 continue;
             }
             match node {
@@ -226,7 +239,8 @@ fn write_with_twins(out: &mut String, value: Value<'_>) {
     }
     let mut object = ObjectWriter::begin(out);
     for (name, member) in value.members() {
-        let has_twin_before = name.strip_suffix("_lc").and_then(|stem| value.get(stem)).is_some_and(|stem| stem.as_str().is_some());
+        let has_twin_before =
+            name.strip_suffix("_lc").and_then(|stem| value.get(stem)).is_some_and(|stem| stem.as_str().is_some());
         if has_twin_before {
             continue;
         }

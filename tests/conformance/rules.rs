@@ -71,3 +71,6 @@ pub const ESCAPED_PATH: &str = "quirk: an environment of any name goes into the 
 pub const REDUCE: &str = "quirk: a rule as the initial value of reduce was not evaluated; all operators work";
 pub const OWN_ADDRESS: &str = "README: with an mbox's own address, referring is built from its referringUrl";
 pub const NO_PROTOTYPES: &str = "quirk: names that JavaScript's objects have are names like any other";
+pub const INHERITED: &str = "quirk: var sees what JavaScript's objects inherit; ours has the members of the data alone";
+pub const REDUCE: &str =
+    "quirk: reduce's initial value is not evaluated; it is an argument like any other, as in 2.0.5";

@@ -68,7 +68,6 @@ pub const HALF_PAIRS: &str =
 pub const ODD_HINT: &str = "quirk: parseInt takes leading digits; delivery.md 2 wants an integer";
 pub const SPREAD_OFFERS: &str = "quirk: JSON offers that are texts or lists are spread; attributes come from objects";
 pub const ESCAPED_PATH: &str = "quirk: an environment of any name goes into the URL as it is; we escape it";
-pub const REDUCE: &str = "quirk: a rule as the initial value of reduce was not evaluated; all operators work";
 pub const OWN_ADDRESS: &str = "README: with an mbox's own address, referring is built from its referringUrl";
 pub const NO_PROTOTYPES: &str = "quirk: names that JavaScript's objects have are names like any other";
 pub const INHERITED: &str = "quirk: var sees what JavaScript's objects inherit; ours has the members of the data alone";

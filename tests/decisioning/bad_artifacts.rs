@@ -361,6 +361,8 @@ fn the_last_good_artifact_stays_in_force() {
     let good = artifact([("home", vec![good()])]).to_string();
     let edge = serving(&good);
     let client = served_by(&edge, json!({}));
+    // Of the downloads below none shall have begun before.
+    client.refresh().unwrap();
     events(&client, "");
     let page = "<html>".to_owned();
     for (fault, code) in [

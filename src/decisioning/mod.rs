@@ -7,6 +7,7 @@
 pub(crate) mod allocation;
 pub(crate) mod artifact;
 pub(crate) mod context;
+pub(crate) mod domain;
 pub(crate) mod geo;
 pub(crate) mod logic;
 pub(crate) mod source;

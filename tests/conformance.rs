@@ -10,6 +10,8 @@ use std::io::Write as _;
 
 use serde_json::json;
 
+#[path = "conformance/allocation.rs"]
+mod allocation;
 #[path = "conformance/bodies.rs"]
 mod bodies;
 #[path = "conformance/compare.rs"]
@@ -32,6 +34,10 @@ mod requests;
 mod responses;
 #[path = "conformance/rules.rs"]
 mod rules;
+#[path = "conformance/urls.rs"]
+mod urls;
+#[path = "conformance/user_agents.rs"]
+mod user_agents;
 #[path = "conformance/visitor.rs"]
 mod visitor;
 
@@ -41,8 +47,15 @@ use report::{Report, Verdict};
 /// Runs one case.
 type Run = fn(&Case) -> Verdict;
 
-const FILES: [(&str, Run); 3] = [("requests", requests::run), ("responses", responses::run), ("cookies", cookies::run)];
-const NOT_YET: [&str; 5] = ["urls", "useragents", "allocation", "jsonlogic", "odd"];
+const FILES: [(&str, Run); 6] = [
+    ("requests", requests::run),
+    ("responses", responses::run),
+    ("cookies", cookies::run),
+    ("urls", urls::run),
+    ("useragents", user_agents::run),
+    ("allocation", allocation::run),
+];
+const NOT_YET: [&str; 2] = ["jsonlogic", "odd"];
 
 #[test]
 fn recorded_behaviour_is_ours_or_a_stated_deviation() {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::context::Geo;
 use crate::error::TargetError;
 use crate::events::Events;
-use crate::json::{Document, Kind, ObjectWriter, Strictness, Value};
+use crate::json::{Document, Kind, ObjectWriter, Strictness};
 use crate::stats::{Stats, count};
 use crate::sync::lock;
 use crate::transport::control::CallControl;

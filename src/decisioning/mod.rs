@@ -12,6 +12,8 @@ mod hint;
 pub(crate) mod logic;
 pub(crate) mod on_device;
 mod readiness;
+#[cfg(test)]
+mod scripted;
 pub(crate) mod source;
 pub(crate) mod url;
 pub(crate) mod user_agent;

@@ -174,6 +174,10 @@ impl HttpTransport {
         let status = response.status().as_u16();
         // What explains a failure is an HTML page at best. Reading a short one keeps the connection.
         let limit = if is_success(status) { request.max_bytes } else { request.max_bytes.min(MAX_EXPLANATION) };
+        // Hundreds of megabytes are not read only to be thrown away.
+        if is_success(status) && response.body().content_length().is_some_and(|claimed| claimed > limit) {
+            return Err(ureq::Error::BodyExceedsLimit(limit));
+        }
         let mut body = read_body(&mut response, limit)?;
         if !is_success(status) {
             body = Vec::new();
@@ -191,9 +195,6 @@ fn is_success(status: u16) -> bool {
 fn read_body(response: &mut Response<Body>, limit: u64) -> Result<Vec<u8>, ureq::Error> {
     let status = response.status().as_u16();
     let claimed = response.body().content_length().unwrap_or(0);
-    if claimed > limit && is_success(status) {
-        return Err(ureq::Error::BodyExceedsLimit(limit));
-    }
     // One read where the length is known; what claims to be large has to prove it.
     let mut body = Vec::with_capacity(claimed.min(64 * 1024) as usize + 1);
     let read = response.body_mut().as_reader().take(limit + 1).read_to_end(&mut body);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::envelope::Acknowledgement;
 use crate::error::{NotificationOutcome, Phase};
 use crate::json::ObjectWriter;
+use crate::notifications::sender::QueueStats;
 use crate::options::Operation;
 use crate::sync::lock;
 
@@ -69,6 +70,8 @@ pub struct ClientStats {
     pub geo_failures: u64,
     /// Look-ups that were answered from memory.
     pub geo_cache_hits: u64,
+    /// Notifications in the background: impressions of decisions on this machine.
+    pub queue: QueueStats,
     /// Of on-device decisioning; None for a server-side client.
     pub artifact: Option<ArtifactStats>,
 }
@@ -136,6 +139,7 @@ impl ClientStats {
         geo.number("failures", self.geo_failures);
         geo.number("cache_hits", self.geo_cache_hits);
         geo.end();
+        self.queue.write(object.key("queue"));
         match &self.artifact {
             Some(artifact) => artifact.write(object.key("artifact")),
             None => object.raw("artifact", "null"),

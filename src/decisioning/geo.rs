@@ -81,28 +81,31 @@ impl Located {
         }
     }
 
-    /// The event that tells it; the names in it are those of the Delivery API's `geo`.
+    /// The event that tells it.
     pub(crate) fn announce(&self, events: &Events) {
-        events.emit("geo_location_updated", |event| {
-            let mut geo = ObjectWriter::begin(event.key("geo"));
-            for (key, text) in [
-                ("ipAddress", &self.ip_address),
-                ("countryCode", &self.geo.country),
-                ("stateCode", &self.geo.region),
-                ("city", &self.geo.city),
-            ] {
-                if let Some(text) = text {
-                    geo.string(key, text);
-                }
+        events.emit("geo_location_updated", |event| self.write(event.key("geo")));
+    }
+
+    /// Writes it as the Delivery API's `geo`.
+    pub(crate) fn write(&self, out: &mut String) {
+        let mut geo = ObjectWriter::begin(out);
+        for (key, text) in [
+            ("ipAddress", &self.ip_address),
+            ("countryCode", &self.geo.country),
+            ("stateCode", &self.geo.region),
+            ("city", &self.geo.city),
+        ] {
+            if let Some(text) = text {
+                geo.string(key, text);
             }
-            for (key, number) in [("latitude", self.geo.latitude), ("longitude", self.geo.longitude)] {
-                // Finite, and so the same digits in JSON.
-                if let Some(number) = number {
-                    geo.raw(key, &number.to_string());
-                }
+        }
+        for (key, number) in [("latitude", self.geo.latitude), ("longitude", self.geo.longitude)] {
+            // Finite, and so the same digits in JSON.
+            if let Some(number) = number {
+                geo.raw(key, &number.to_string());
             }
-            geo.end();
-        });
+        }
+        geo.end();
     }
 }
 

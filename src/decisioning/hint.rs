@@ -11,7 +11,7 @@ use super::readiness::Readiness;
 use super::source::Surroundings;
 use crate::config::{ClientConfig, RetryPolicy};
 use crate::cookies::cluster_of_device_id;
-use crate::delivery::normalize::normalize;
+use crate::delivery::normalize::{Circumstances, normalize, query};
 use crate::delivery::telemetry::TelemetryQueue;
 use crate::envelope::{Answer, Digest};
 use crate::error::TargetError;
@@ -120,9 +120,10 @@ fn request(config: &ClientConfig, now_ms: i64) -> Result<(String, String), Targe
     let options = ParsedOptions::read(document.root(), Operation::GetOffers)?;
     // Telemetry waits for the first call of the host.
     let telemetry = TelemetryQueue::new(false);
-    let mut normalized = normalize(config, None, now_ms, &options, Operation::GetOffers, &[], &telemetry)?;
+    let circumstances = Circumstances { now_ms, location_hint: None, decided_here: false };
+    let mut normalized = normalize(config, circumstances, &options, Operation::GetOffers, &[], &telemetry)?;
     let body = normalized.parts.pop().map(|part| part.body).unwrap_or_default();
-    Ok((normalized.query, body))
+    Ok((query(config, &normalized.session_id), body))
 }
 
 impl Search {

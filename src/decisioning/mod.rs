@@ -7,13 +7,20 @@
 pub(crate) mod allocation;
 pub(crate) mod artifact;
 pub(crate) mod context;
+pub(crate) mod decide;
 pub(crate) mod geo;
 mod hint;
 pub(crate) mod logic;
+mod macros;
+pub(crate) mod mbox;
 pub(crate) mod on_device;
+mod parameters;
 mod readiness;
+mod rules;
 #[cfg(test)]
 mod scripted;
+mod select;
 pub(crate) mod source;
+pub(crate) mod trace;
 pub(crate) mod url;
 pub(crate) mod user_agent;

@@ -5,6 +5,12 @@ use super::document::plain_length;
 /// Appends a string with its quotes.
 pub(crate) fn write_str(out: &mut String, text: &str) {
     out.push('"');
+    write_escaped(out, text);
+    out.push('"');
+}
+
+/// Appends what stands between a string's quotes.
+pub(crate) fn write_escaped(out: &mut String, text: &str) {
     let mut rest = text;
     loop {
         let plain = plain_length(rest.as_bytes());
@@ -26,7 +32,6 @@ pub(crate) fn write_str(out: &mut String, text: &str) {
         }
         rest = special.get(1..).unwrap_or("");
     }
-    out.push('"');
 }
 
 /// Appends an integer.

@@ -150,7 +150,7 @@ fn may_repeat(failure: &Failure, repeatable: bool) -> bool {
 }
 
 /// A wait between nothing and the bound of that attempt, which doubles.
-fn backoff(policy: &RetryPolicy, tried: u32) -> Duration {
+pub(crate) fn backoff(policy: &RetryPolicy, tried: u32) -> Duration {
     let bound = policy.base_delay.saturating_mul(1u32.checked_shl(tried - 1).unwrap_or(u32::MAX)).min(policy.max_delay);
     bound.mul_f64(ids::random_fraction())
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwapOption, Guard};
 
-use super::artifact::{Artifact, ArtifactError};
+use super::artifact::{Artifact, ArtifactError, Audience};
 use super::geo::Located;
 use super::readiness::Readiness;
 use crate::clock::{Clock, wall_ms};
@@ -122,6 +122,9 @@ pub(crate) struct Surroundings {
     pub readiness: Arc<Readiness>,
 }
 
+/// An artifact in force, if there is one, for the time of one decision.
+pub(crate) type LoadedGuard = Guard<Option<Arc<Loaded>>>;
+
 /// The artifact of one client.
 pub(crate) struct Source {
     shared: Arc<Shared>,
@@ -132,6 +135,7 @@ pub(crate) struct Source {
 struct Shared {
     current: ArcSwapOption<Loaded>,
     location: Location,
+    client: String,
     organization_id: String,
     /// Zero: nothing is polled.
     interval: Duration,
@@ -185,6 +189,7 @@ impl Source {
         let shared = Arc::new(Shared {
             current: ArcSwapOption::empty(),
             location,
+            client: config.client.clone(),
             organization_id: config.organization_id.clone(),
             interval,
             timing,
@@ -217,7 +222,7 @@ impl Source {
 
     /// The artifact in force, if there is one. Whoever swaps it waits for nobody who holds this, nor the other way
     /// round; all that one decision reads has to come from one guard.
-    pub(crate) fn current(&self) -> Guard<Option<Arc<Loaded>>> {
+    pub(crate) fn current(&self) -> LoadedGuard {
         self.shared.current.load()
     }
 
@@ -301,9 +306,14 @@ struct Origin {
 }
 
 impl Shared {
+    /// For whom artifacts are read.
+    fn audience(&self) -> Audience<'_> {
+        Audience { client: &self.client, organization_id: &self.organization_id }
+    }
+
     fn take_payload(&self, payload: &str) -> Result<(), TargetError> {
         const FIELD: &str = "artifact_payload";
-        let read = Artifact::read(payload.as_bytes().to_vec(), ArtifactFormat::Json, &self.organization_id);
+        let read = Artifact::read(payload.as_bytes().to_vec(), ArtifactFormat::Json, self.audience());
         let artifact = read.map_err(|error| match error {
             ArtifactError::UnsupportedVersion(_) => TargetError::invalid_options(FIELD, error.to_string()),
             ArtifactError::Unusable(reason) => {
@@ -327,8 +337,8 @@ impl Shared {
         let outcome = cache.read().and_then(|kept| match kept {
             None => Ok(()),
             Some(Kept { bytes, etag, retrieved_ms }) => {
-                let artifact = Artifact::read(bytes, self.location.format, &self.organization_id)
-                    .map_err(|error| error.to_string())?;
+                let artifact =
+                    Artifact::read(bytes, self.location.format, self.audience()).map_err(|error| error.to_string())?;
                 let age = Duration::from_millis(u64::try_from(wall_ms().saturating_sub(retrieved_ms)).unwrap_or(0));
                 self.put_into_force(
                     artifact,

@@ -226,7 +226,7 @@ fn accept(shared: &Shared, answer: GetAnswer) -> Result<Brought, Failed> {
     let etag = answer.header("etag").filter(|etag| etag.len() <= MAX_ETAG).map(str::to_owned);
     let located = Located::from_headers(|name| answer.header(name));
     let prepared = prepare(shared, &answer.body, etag.as_deref());
-    let read = Artifact::read(answer.body, shared.location.format, &shared.organization_id);
+    let read = Artifact::read(answer.body, shared.location.format, shared.audience());
     let artifact = read.map_err(|error| {
         let host = host(&shared.location.url);
         match error {

@@ -177,7 +177,7 @@ mod what_is_no_artifact {
     #[test]
     fn leaves_the_last_good_one_in_force_and_says_why() {
         let whole = http(200, &[("ETag", "bad")], &artifact("1.0.1"));
-        let truncated = whole[..whole.len() - 1].as_bytes().to_vec();
+        let truncated = whole.as_bytes()[..whole.len() - 1].to_vec();
         let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"ver".as_bytes().to_vec();
         let unbounded = format!("HTTP/1.1 200 OK\r\nETag: bad\r\n\r\n{}", &artifact("1.0.1")[..100]).into_bytes();
         let claimed = b"HTTP/1.1 200 OK\r\nETag: bad\r\nContent-Length: 314572800\r\n\r\n{\"version\"".to_vec();
@@ -289,7 +289,7 @@ mod closing {
 
     #[test]
     fn ends_a_download_wherever_it_is() {
-        let slow = http(200, &[], &artifact("1.0.0"))[..200].as_bytes().to_vec();
+        let slow = http(200, &[], &artifact("1.0.0")).as_bytes()[..200].to_vec();
         let hole = BlackHole::new();
         let silent = Cdn::new([Reply::Silence]);
         let partial = Cdn::new([Reply::Bytes(slow)]);

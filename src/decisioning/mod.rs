@@ -8,6 +8,7 @@ pub(crate) mod allocation;
 pub(crate) mod artifact;
 pub(crate) mod context;
 pub(crate) mod decide;
+pub(crate) mod domain;
 pub(crate) mod geo;
 mod hint;
 pub(crate) mod logic;

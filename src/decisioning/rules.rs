@@ -153,6 +153,9 @@ impl<'c> Compiler<'c> {
         if rule.is_too_deep() {
             return Err("nested deeper than 127 levels of the artifact".to_owned());
         }
+        if rule.has_huge_number() {
+            return Err("a number in it is larger than a double holds".to_owned());
+        }
         let object = |key: &str| match rule.get(key) {
             Some(value) if value.kind() == Kind::Object => Ok(value),
             Some(other) => Err(format!("`{key}` is {} instead of an object", other.kind().described())),

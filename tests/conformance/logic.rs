@@ -140,7 +140,7 @@ mod tests {
             input,
             expected,
             quirk: String::new(),
-            recorded: Value::Null,
+            recorded: json!({}),
         })
     }
 

@@ -23,6 +23,9 @@ const NOT_READY: &str = "Unable to fulfill request; decisioning engine not ready
 const PLAIN_NAME: &str = "plain";
 const UNSUPPORTED: &str = "The decisioning artifact version (";
 
+/// A rule about conditions, and which of them it is about.
+type OddCondition = (&'static str, fn(&Value) -> bool);
+
 /// Runs a case.
 pub fn run(case: &Case) -> Verdict {
     let Some(folder) = corpus::folder() else { return Verdict::Skipped("no folder".to_owned()) };
@@ -222,7 +225,7 @@ impl Judge<'_> {
             let options = rule["consequence"]["options"].as_array().into_iter().flatten();
             options.map(|option| option["content"].to_string()).any(|content| recorded.contains(&content))
         };
-        let odd_conditions: [(&'static str, fn(&Value) -> bool); 2] =
+        let odd_conditions: [OddCondition; 2] =
             [(rules::REDUCE, artifacts::reduces_from_a_rule), (rules::INHERITED, artifacts::asks_for_inherited)];
         for (rule, is_odd) in odd_conditions {
             let inverted = self.artifact.and_then(|artifact| artifacts::inverted(artifact, is_odd, was_offered));

@@ -274,21 +274,18 @@ fn names_given_twice_are_no_trouble() {
     }
 }
 
-/// Numbers beyond a double would make answers that few can read; those within it are numbers like any other.
+/// A condition compares with numbers of any size. In what is answered, one beyond a double would make an answer that
+/// few can read.
 #[test]
-fn a_rule_with_a_number_beyond_a_double_is_left_out() {
+fn huge_numbers_can_be_compared_with_but_not_answered() {
     let digits = "9".repeat(400);
     let below = rule(1, json!({"<": [{"var": "mbox.n"}, "HUGE"]}), json!("below"));
     let text = artifact([("home", vec![below, good()])]).to_string();
-    for (huge, is_left_out) in
-        [("1e999", true), (&*digits, true), ("1e308", false), ("123456789012345678901234567890.5e10", false)]
-    {
+    for huge in ["1e999", &digits, "1e308", "123456789012345678901234567890.5e10"] {
         let client = client_of(&text.replace("\"HUGE\"", huge));
         let mut request = prefetch_for("visitor", &["home"]);
         request["prefetch"]["mboxes"][0]["parameters"] = json!({"n": 5});
-        let expected = if is_left_out { "good" } else { "below" };
-        assert_eq!(contents(&envelope(&client, &request)), [expected], "{huge:.40}");
-        assert_eq!(client.stats().artifact.unwrap().skipped_rules, u64::from(is_left_out), "{huge:.40}");
+        assert_eq!(contents(&envelope(&client, &request)), ["below"], "{huge:.40}");
     }
     let mut of_huge_activity = rule(1, json!(true), json!("activity"));
     of_huge_activity["activityId"] = json!("HUGE");

@@ -63,7 +63,7 @@ fn with_one_remote_need_the_whole_request_goes_to_the_edge() {
         let names = |body: &Value| body["prefetch"]["mboxes"].as_array().map(Vec::len);
         assert_eq!(names(&sent[0]), names(&json!({"prefetch": prefetch})));
         assert_eq!(answer["request"], sent[0]);
-        assert_eq!(answer["response"]["edgeHost"].is_string(), true, "the edge's own answer");
+        assert!(answer["response"]["edgeHost"].is_string(), "the edge's own answer");
     }
     assert_eq!(client.stats().decisions, 0);
 }

@@ -1,0 +1,117 @@
+//! On-device decisioning, measured: decisions through the C ABI and typed, threads, allocations, loading, memory,
+//! replaced artifacts, and the same requests against Adobe's Node.js client.
+//!
+//! ```sh
+//! cargo bench --bench on_device                    # everything, some minutes
+//! cargo bench --bench on_device -- quick           # everything, seconds: whether it runs
+//! cargo bench --bench on_device -- decisions node  # these sections alone
+//! cargo bench --bench on_device -- loop "10 mboxes, 100 rules" 10 [typed]   # for a profiler
+//! ```
+//!
+//! Sections: `decisions`, `executes`, `threads`, `load`, `visitors`, `swaps`, `node`. docs/benchmarks.md says what the
+//! figures mean. Nothing is asserted about time.
+
+#[path = "on_device/allocations.rs"]
+mod allocations;
+#[path = "on_device/artifacts.rs"]
+mod artifacts;
+#[path = "on_device/decisions.rs"]
+mod decisions;
+#[path = "on_device/library.rs"]
+mod library;
+#[path = "on_device/measure.rs"]
+mod measure;
+#[path = "on_device/memory.rs"]
+mod memory;
+#[path = "on_device/node.rs"]
+mod node;
+#[path = "on_device/requests.rs"]
+mod requests;
+#[path = "on_device/server.rs"]
+mod server;
+#[path = "on_device/swaps.rs"]
+mod swaps;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use library::Library;
+use measure::Effort;
+
+#[global_allocator]
+static ALLOCATOR: allocations::Counting = allocations::Counting;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        [server::COMMAND, ..] => server::serve(&arguments[1..]),
+        [memory::LOAD_COMMAND, how, file, host] => memory::load(how, file, host),
+        [memory::VISITORS_COMMAND, kind, count, host] => memory::visitors(kind, count, host),
+        ["loop", case, seconds, ref rest @ ..] => run_alone(case, seconds, rest == ["typed"]),
+        _ => run(&words),
+    }
+}
+
+fn run_alone(name: &str, seconds: &str, typed: bool) {
+    let cases = requests::all();
+    match (cases.iter().find(|case| case.name == name), seconds.parse()) {
+        (Some(case), Ok(seconds)) => decisions::run_alone(case, typed, seconds),
+        _ => {
+            println!("a number of seconds and one of:");
+            cases.iter().for_each(|case| println!("  {}", case.name));
+        }
+    }
+}
+
+fn run(words: &[&str]) {
+    let effort = if words.contains(&"quick") { Effort::quick() } else { Effort::full() };
+    let sections: Vec<&str> = words.iter().copied().filter(|word| *word != "quick").collect();
+    let wanted = |section: &str| sections.is_empty() || sections.contains(&section);
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("on_device");
+    std::fs::create_dir_all(&directory).expect("the target directory can be written");
+    measure::print_machine();
+    let library = match library::shared_library().and_then(|file| Library::shared(&file)) {
+        Some(library) => library,
+        None => {
+            println!(
+                "no libadobe_target.so with its C functions beside this program: the C ABI is that linked into it"
+            );
+            Library::linked()
+        }
+    };
+
+    let cases = requests::all();
+    let mut figures = BTreeMap::new();
+    if wanted("decisions") || wanted("node") {
+        println!(
+            "\ndecisions, options as JSON to result as JSON through the C ABI; medians of {} rounds",
+            effort.rounds
+        );
+        figures.extend(decisions::print(library, &cases, effort));
+    }
+    if wanted("executes") || wanted("node") {
+        println!("\ndecisions that queue impressions, through the C ABI");
+        figures.extend(decisions::print_executes(library, &cases, effort));
+    }
+    if wanted("threads") {
+        println!("\ntwo threads on one client");
+        decisions::print_threads(library, &cases, effort);
+    }
+    if wanted("load") {
+        println!("\nloading 10,000 rules");
+        memory::print_load(&directory);
+    }
+    if wanted("visitors") {
+        println!("\nmemory over {} distinct visitors", effort.visitors);
+        memory::print_visitors(effort);
+    }
+    if wanted("swaps") {
+        println!("\ndecisions while artifacts are replaced; aim: p99 at most 2 x steady");
+        swaps::print(library, effort, &directory);
+    }
+    if wanted("node") {
+        println!("\nAdobe's Node.js client");
+        node::print(&cases, &figures, effort, &directory);
+    }
+}

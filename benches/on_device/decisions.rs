@@ -10,13 +10,16 @@ use serde_json::Value;
 
 use crate::allocations;
 use crate::library::{Client, Library};
-use crate::measure::{Effort, Timing, cpu_us, time};
+use crate::measure::{Effort, Timing, process_cpu_us, time};
 use crate::requests::{self, Call, Case};
 use crate::server::Server;
 
 /// What one class of requests took.
 pub struct Figures {
+    /// Through the C ABI.
     pub c: Timing,
+    /// CPU time of a call and of the sending of its impressions, on all threads of this process.
+    pub cpu_with_sending: Option<f64>,
 }
 
 /// Nobody listens there, and nobody has to where nothing is executed.
@@ -53,7 +56,7 @@ pub fn print(library: Library, cases: &[Case], effort: Effort) -> BTreeMap<&'sta
             through_c.1,
             of_typed
         );
-        all.insert(case.name, Figures { c });
+        all.insert(case.name, Figures { c, cpu_with_sending: None });
     }
     let median = |name: &str| all.get(name).map(|figures: &Figures| figures.c.median());
     if let (Some(many), Some(few)) = (median("1 mbox in 10,000 rules"), median("1 mbox, 10 rules, page and browser")) {
@@ -67,54 +70,57 @@ pub fn print_executes(library: Library, cases: &[Case], effort: Effort) -> BTree
     let mut all = BTreeMap::new();
     let server = Server::start(&[]);
     println!(
-        "  {:<36} {:>8} {:>8} {:>6} {:>7} | {:>8} {:>9} {:>11}",
-        "request", "burst us", "best", "aim", "of aim", "flood us", "CPU us", "own CPU us"
+        "  {:<36} {:>8} {:>8} {:>6} {:>7} {:>9} | {:>8} {:>9}",
+        "request", "burst us", "best", "aim", "of aim", "CPU us", "flood us", "CPU us"
     );
     for case in cases.iter().filter(|case| case.executes) {
-        let Some(burst) = time_bursts(library, case, server.host(), effort) else { continue };
+        let Some((burst, cpu)) = time_bursts(library, case, server.host(), effort) else { continue };
         let Some(client) = client(library, case, server.host()) else { continue };
-        let (mut calls, before) = (0, cpu_us());
+        let (mut calls, before) = (0, process_cpu_us());
         let options = case.c_options();
         let flood = time(effort, |number| {
             calls += 1;
             client.offers(&options[number % options.len()]);
         });
-        let after = cpu_us();
-        let (process, thread) = ((after.0 - before.0) / calls as f64, (after.1 - before.1) / calls as f64);
+        let flood_cpu = (process_cpu_us() - before) / calls as f64;
         let (aim, of_aim) = case.aim.map_or_else(Default::default, |aim| {
             (format!("{aim:.0}"), format!("{:.0} %", burst.median() / aim * 100.0))
         });
         println!(
-            "  {:<36} {:>8.2} {:>8.2} {aim:>6} {of_aim:>7} | {:>8.2} {process:>9.2} {thread:>11.2}",
+            "  {:<36} {:>8.2} {:>8.2} {aim:>6} {of_aim:>7} {:>9.2} | {:>8.2} {flood_cpu:>9.2}",
             case.name,
             burst.median(),
             burst.best(),
+            cpu.median(),
             flood.median(),
         );
-        println!("    stats after {calls} calls: {}", client.stats());
-        all.insert(case.name, Figures { c: burst });
+        println!("    after a flood of {calls}: {}", client.stats());
+        all.insert(case.name, Figures { c: burst, cpu_with_sending: Some(cpu.median()) });
     }
     println!(
-        "  burst: so many calls as the queue holds, to a new client. flood: without a pause, where most impressions"
+        "  burst: calls of a new client whose queue has room for all; its CPU is that of all threads until all was"
     );
-    println!("  find the queue full. CPU: of the whole process with its sender, own: of the deciding thread.");
+    println!("  sent and the client closed. flood: without a pause, where most impressions find the queue full.");
     all
 }
 
-/// Every round has a client of its own with an empty queue.
-fn time_bursts(library: Library, case: &Case, host: &str, effort: Effort) -> Option<Timing> {
+/// Every round has a client of its own with an empty queue. Wall time of the calls; CPU time with all the sending.
+fn time_bursts(library: Library, case: &Case, host: &str, effort: Effort) -> Option<(Timing, Timing)> {
     let options = case.c_options();
     let calls = 5_000 / case.offers.max(1);
-    let mut rounds = Vec::new();
+    let (mut rounds, mut cpu) = (Vec::new(), Vec::new());
     for _ in 0..effort.rounds {
         let client = client(library, case, host)?;
+        let before = process_cpu_us();
         let begun = Instant::now();
         for number in 0..calls {
             client.offers(&options[number % options.len()]);
         }
         rounds.push(begun.elapsed().as_secs_f64() * 1e6 / calls as f64);
+        drop(client);
+        cpu.push((process_cpu_us() - before) / calls as f64);
     }
-    Some(Timing::new(rounds))
+    Some((Timing::new(rounds), Timing::new(cpu)))
 }
 
 /// One thread against two on one client.

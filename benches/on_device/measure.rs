@@ -93,15 +93,11 @@ pub fn forget_peak() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
-/// CPU time of this process, and of the calling thread alone, in microseconds.
-pub fn cpu_us() -> (f64, f64) {
-    (clock_us(libc::CLOCK_PROCESS_CPUTIME_ID), clock_us(libc::CLOCK_THREAD_CPUTIME_ID))
-}
-
-fn clock_us(clock: libc::clockid_t) -> f64 {
+/// CPU time of all threads of this process, in microseconds.
+pub fn process_cpu_us() -> f64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the place is valid for the call.
-    unsafe { libc::clock_gettime(clock, &mut time) };
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
     time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
 }
 

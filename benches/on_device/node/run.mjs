@@ -13,11 +13,27 @@ const TargetClient = require("@adobe/target-nodejs-sdk");
 
 const plan = JSON.parse(readFileSync(process.argv[2], "utf8"));
 let fetched = 0;
+let inFlight = 0;
 
-function toTheServer(url, options) {
+async function toTheServer(url, options) {
   fetched += 1;
+  inFlight += 1;
   const { pathname, search } = new URL(url);
-  return fetch(`http://${plan.server}${pathname}${search}`, options);
+  try {
+    return await fetch(`http://${plan.server}${pathname}${search}`, options);
+  } finally {
+    inFlight -= 1;
+  }
+}
+
+// Impressions are sent when the event loop comes round, which it does not while calls follow each other at once.
+async function allSent(calls) {
+  const begun = performance.now();
+  const before = fetched;
+  for (let quiet = 0; quiet < 3; quiet = inFlight > 0 || fetched - before < calls ? 0 : quiet + 1) {
+    if (performance.now() - begun > 10_000) throw new Error("impressions are not sent");
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
 }
 
 function create(artifactPayload) {
@@ -51,7 +67,7 @@ function offersIn(response) {
 
 const sorted = (values) => values.sort((a, b) => a - b);
 
-async function measure({ name, artifact, options }) {
+async function measure({ name, artifact, options, executes }) {
   const client = await create(JSON.parse(readFileSync(artifact, "utf8")));
   const before = JSON.stringify(options);
   const answers = [];
@@ -65,20 +81,34 @@ async function measure({ name, artifact, options }) {
     await client.getOffers(options[calls % options.length]);
     calls += 1;
   }
+  if (executes) await allSent(calls);
   calls = Math.max(3, Math.ceil(calls / 2));
   const rounds = [];
+  const withSending = [];
   for (let round = 0; round < plan.rounds; round += 1) {
     const start = performance.now();
     for (let call = 0; call < calls; call += 1) await client.getOffers(options[call % options.length]);
     rounds.push(((performance.now() - start) * 1000) / calls);
+    if (executes) {
+      await allSent(calls);
+      withSending.push(((performance.now() - start) * 1000) / calls);
+    }
   }
   sorted(rounds);
+  sorted(withSending);
   const changed = JSON.stringify(options) !== before;
-  return { name, median: rounds[rounds.length >> 1], best: rounds[0], offers, methods, changed, fetched };
+  return {
+    name,
+    median: rounds[rounds.length >> 1],
+    best: rounds[0],
+    withSending: withSending[withSending.length >> 1],
+    offers,
+    methods,
+    changed,
+  };
 }
 
 for (const one of plan.cases) {
-  fetched = 0;
   let line;
   try {
     line = await measure(one);

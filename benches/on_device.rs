@@ -5,7 +5,7 @@
 //! cargo bench --bench on_device                    # everything, some minutes
 //! cargo bench --bench on_device -- quick           # everything, seconds: whether it runs
 //! cargo bench --bench on_device -- decisions node  # these sections alone
-//! cargo bench --bench on_device -- loop "10 mboxes, 100 rules" 10 [typed]   # for a profiler
+//! cargo bench --bench on_device -- loop "10 mboxes, 100 rules" 10s [typed]   # for a profiler; 1000 are calls
 //! ```
 //!
 //! Sections: `decisions`, `executes`, `threads`, `load`, `visitors`, `swaps`, `node`. docs/benchmarks.md says what the
@@ -34,6 +34,7 @@ mod swaps;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use library::Library;
 use measure::Effort;
@@ -48,18 +49,26 @@ fn main() {
         [server::COMMAND, ..] => server::serve(&arguments[1..]),
         [memory::LOAD_COMMAND, how, file, host] => memory::load(how, file, host),
         [memory::VISITORS_COMMAND, kind, count, host] => memory::visitors(kind, count, host),
-        ["loop", case, seconds, ref rest @ ..] => run_alone(case, seconds, rest == ["typed"]),
+        ["loop", case, length, ref rest @ ..] => run_alone(case, length, rest == ["typed"]),
         _ => run(&words),
     }
 }
 
-fn run_alone(name: &str, seconds: &str, typed: bool) {
+fn run_alone(name: &str, length: &str, typed: bool) {
     let cases = requests::all();
-    match (cases.iter().find(|case| case.name == name), seconds.parse()) {
-        (Some(case), Ok(seconds)) => decisions::run_alone(case, typed, seconds),
-        _ => {
-            println!("a number of seconds and one of:");
-            cases.iter().for_each(|case| println!("  {}", case.name));
+    let Some(case) = cases.iter().find(|case| case.name == name) else {
+        println!("one of:");
+        cases.iter().for_each(|case| println!("  {}", case.name));
+        return;
+    };
+    match length.strip_suffix('s') {
+        Some(seconds) => {
+            let (begun, seconds) = (Instant::now(), seconds.parse().expect("a number of seconds"));
+            decisions::run_alone(case, typed, |_| begun.elapsed().as_secs_f64() < seconds);
+        }
+        None => {
+            let number = length.parse().expect("a number of calls");
+            decisions::run_alone(case, typed, |calls| calls < number);
         }
     }
 }

@@ -10,14 +10,14 @@ use serde_json::Value;
 
 use crate::allocations;
 use crate::library::{Client, Library};
-use crate::measure::{Effort, Timing, process_cpu_us, time};
+use crate::measure::{Effort, Rounds, Timing, process_cpu_us, time};
 use crate::requests::{self, Call, Case};
 use crate::server::Server;
 
 /// What one class of requests took.
 pub struct Figures {
     /// Through the C ABI.
-    pub c: Timing,
+    pub c: Rounds,
     /// CPU time of a call and of the sending of its impressions, on all threads of this process.
     pub cpu_with_sending: Option<f64>,
 }
@@ -29,8 +29,8 @@ const NO_SERVER: &str = "127.0.0.1:9";
 pub fn print(library: Library, cases: &[Case], effort: Effort) -> BTreeMap<&'static str, Figures> {
     let mut all = BTreeMap::new();
     println!(
-        "  {:<36} {:>8} {:>8} {:>6} {:>7} | {:>8} {:>8} | {:>6} {:>8} | {:>6}",
-        "request", "C us", "best", "aim", "of aim", "typed us", "best", "allocs", "bytes", "typed"
+        "  {:<36} {:>8} {:>8} {:>8} {:>6} {:>7} | {:>8} {:>8} {:>8} | {:>6} {:>8} | {:>6}",
+        "request", "C us", "best", "CPU", "aim", "of aim", "typed us", "best", "CPU", "allocs", "bytes", "typed"
     );
     for case in cases.iter().filter(|case| !case.executes) {
         let Some(client) = client(library, case, NO_SERVER) else { continue };
@@ -40,23 +40,21 @@ pub fn print(library: Library, cases: &[Case], effort: Effort) -> BTreeMap<&'sta
         let typed = time(effort, |number| {
             typed_call(&typed_client, case, &typed_options[number % typed_options.len()]);
         });
-        let through_c = allocations_through_c(case);
+        let (count, bytes) = allocations_through_c(case);
         let of_typed = allocations_typed(&typed_client, case, &typed_options);
-        let (aim, of_aim) = case
-            .aim
-            .map_or_else(Default::default, |aim| (format!("{aim:.0}"), format!("{:.0} %", c.median() / aim * 100.0)));
+        let (aim, of_aim) = against_aim(case, &c.wall);
         println!(
-            "  {:<36} {:>8.2} {:>8.2} {aim:>6} {of_aim:>7} | {:>8.2} {:>8.2} | {:>6.1} {:>8.0} | {:>6.1}",
+            "  {:<36} {:>8.2} {:>8.2} {:>8.2} {aim:>6} {of_aim:>7} | {:>8.2} {:>8.2} {:>8.2} | {count:>6.1} {bytes:>8.0} \
+             | {of_typed:>6.1}",
             case.name,
-            c.median(),
-            c.best(),
-            typed.median(),
-            typed.best(),
-            through_c.0,
-            through_c.1,
-            of_typed
+            c.wall.median(),
+            c.wall.best(),
+            c.cpu.median(),
+            typed.wall.median(),
+            typed.wall.best(),
+            typed.cpu.median(),
         );
-        all.insert(case.name, Figures { c, cpu_with_sending: None });
+        all.insert(case.name, Figures { c: c.wall, cpu_with_sending: None });
     }
     let median = |name: &str| all.get(name).map(|figures: &Figures| figures.c.median());
     if let (Some(many), Some(few)) = (median("1 mbox in 10,000 rules"), median("1 mbox, 10 rules, page and browser")) {
@@ -83,16 +81,14 @@ pub fn print_executes(library: Library, cases: &[Case], effort: Effort) -> BTree
             client.offers(&options[number % options.len()]);
         });
         let flood_cpu = (process_cpu_us() - before) / calls as f64;
-        let (aim, of_aim) = case.aim.map_or_else(Default::default, |aim| {
-            (format!("{aim:.0}"), format!("{:.0} %", burst.median() / aim * 100.0))
-        });
+        let (aim, of_aim) = against_aim(case, &burst);
         println!(
             "  {:<36} {:>8.2} {:>8.2} {aim:>6} {of_aim:>7} {:>9.2} | {:>8.2} {flood_cpu:>9.2}",
             case.name,
             burst.median(),
             burst.best(),
             cpu.median(),
-            flood.median(),
+            flood.wall.median(),
         );
         println!("    after a flood of {calls}: {}", client.stats());
         all.insert(case.name, Figures { c: burst, cpu_with_sending: Some(cpu.median()) });
@@ -105,7 +101,7 @@ pub fn print_executes(library: Library, cases: &[Case], effort: Effort) -> BTree
 }
 
 /// Every round has a client of its own with an empty queue. Wall time of the calls; CPU time with all the sending.
-fn time_bursts(library: Library, case: &Case, host: &str, effort: Effort) -> Option<(Timing, Timing)> {
+fn time_bursts(library: Library, case: &Case, host: &str, effort: Effort) -> Option<(Rounds, Rounds)> {
     let options = case.c_options();
     let calls = 5_000 / case.offers.max(1);
     let (mut rounds, mut cpu) = (Vec::new(), Vec::new());
@@ -120,7 +116,7 @@ fn time_bursts(library: Library, case: &Case, host: &str, effort: Effort) -> Opt
         drop(client);
         cpu.push((process_cpu_us() - before) / calls as f64);
     }
-    Some((Timing::new(rounds), Timing::new(cpu)))
+    Some((Rounds::new(rounds), Rounds::new(cpu)))
 }
 
 /// One thread against two on one client.
@@ -133,7 +129,7 @@ pub fn print_threads(library: Library, cases: &[Case], effort: Effort) {
             let one = time(Effort { rounds: 1, ..effort }, |number| {
                 client.offers(&options[number % options.len()]);
             });
-            ((effort.round.as_secs_f64() * 1e6 / one.median()) as usize).max(1)
+            ((effort.round.as_secs_f64() * 1e6 / one.wall.median()) as usize).max(1)
         };
         let ratios: Vec<f64> = (0..effort.rounds)
             .map(|_| {
@@ -142,7 +138,7 @@ pub fn print_threads(library: Library, cases: &[Case], effort: Effort) {
                 2.0 * one.as_secs_f64() / two.as_secs_f64()
             })
             .collect();
-        let ratios = Timing::new(ratios);
+        let ratios = Rounds::new(ratios);
         println!("  {:<36} {:.2} x the calls of one thread (median of rounds); aim 1.8", case.name, ratios.median());
     }
 }
@@ -168,26 +164,31 @@ fn in_threads(client: &Client, options: &[CString], threads: usize, calls: usize
     })
 }
 
-/// Runs one case for so many seconds and nothing else, to be looked at by a profiler.
-pub fn run_alone(case: &Case, typed: bool, seconds: f64) {
-    let begun = Instant::now();
-    let mut calls = 0_usize;
+/// Runs one case and nothing else, to be looked at by a profiler, until `goes_on` of the number of calls is false.
+pub fn run_alone(case: &Case, typed: bool, goes_on: impl Fn(usize) -> bool) {
+    let mut calls = 0;
     let server = case.executes.then(|| Server::start(&[]));
     let host = server.as_ref().map_or(NO_SERVER, Server::host);
     if typed {
         let (client, options) = (typed_client(case), case.typed_options());
-        while begun.elapsed().as_secs_f64() < seconds {
+        while goes_on(calls) {
             typed_call(&client, case, &options[calls % options.len()]);
             calls += 1;
         }
     } else if let Some(client) = client(Library::linked(), case, host) {
         let options = case.c_options();
-        while begun.elapsed().as_secs_f64() < seconds {
+        while goes_on(calls) {
             c_call(&client, case, &options[calls % options.len()]);
             calls += 1;
         }
     }
     println!("{calls} calls of `{}`", case.name);
+}
+
+/// The aim of a case and how much of it was used.
+fn against_aim(case: &Case, rounds: &Rounds) -> (String, String) {
+    case.aim
+        .map_or_else(Default::default, |aim| (format!("{aim:.0}"), format!("{:.0} %", rounds.median() / aim * 100.0)))
 }
 
 /// A client of the C ABI whose answers were looked at, or the reason why there is none.

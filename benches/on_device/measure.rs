@@ -34,27 +34,35 @@ impl Effort {
     }
 }
 
-/// The mean time of a call in each of several rounds, in microseconds.
+/// The mean of something over the calls of a round, in each of several rounds.
 #[derive(Debug, Clone)]
-pub struct Timing {
+pub struct Rounds {
     /// In ascending order.
-    rounds: Vec<f64>,
+    values: Vec<f64>,
 }
 
-impl Timing {
-    pub fn new(mut rounds: Vec<f64>) -> Self {
-        rounds.sort_by(f64::total_cmp);
-        Timing { rounds }
+impl Rounds {
+    pub fn new(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        Rounds { values }
     }
 
     pub fn median(&self) -> f64 {
-        self.rounds[self.rounds.len() / 2]
+        self.values[self.values.len() / 2]
     }
 
     /// The quietest round: far from the median, the machine was busy with something else.
     pub fn best(&self) -> f64 {
-        self.rounds[0]
+        self.values[0]
     }
+}
+
+/// What a call took, in microseconds.
+#[derive(Debug, Clone)]
+pub struct Timing {
+    pub wall: Rounds,
+    /// CPU time of the calling thread: the same on a quiet machine, and nearer to it on a busy one.
+    pub cpu: Rounds,
 }
 
 /// Times a call that is told its number, after a warm-up of a round.
@@ -65,12 +73,15 @@ pub fn time(effort: Effort, mut call: impl FnMut(usize)) -> Timing {
         call(calls);
         calls += 1;
     }
-    let round = |_| {
+    let (mut wall, mut cpu) = (Vec::new(), Vec::new());
+    for _ in 0..effort.rounds {
+        let before = thread_cpu_us();
         let begun = Instant::now();
         (0..calls).for_each(&mut call);
-        begun.elapsed().as_secs_f64() * 1e6 / calls as f64
-    };
-    Timing::new((0..effort.rounds).map(round).collect())
+        wall.push(begun.elapsed().as_secs_f64() * 1e6 / calls as f64);
+        cpu.push((thread_cpu_us() - before) / calls as f64);
+    }
+    Timing { wall: Rounds::new(wall), cpu: Rounds::new(cpu) }
 }
 
 /// The value below which that share of all lies. Sorts them.
@@ -95,9 +106,17 @@ pub fn forget_peak() {
 
 /// CPU time of all threads of this process, in microseconds.
 pub fn process_cpu_us() -> f64 {
+    clock_us(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+fn thread_cpu_us() -> f64 {
+    clock_us(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+fn clock_us(clock: libc::clockid_t) -> f64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the place is valid for the call.
-    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    unsafe { libc::clock_gettime(clock, &mut time) };
     time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
 }
 

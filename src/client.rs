@@ -18,8 +18,8 @@ use crate::error::{DeliveryCounts, Phase, TargetError};
 use crate::events::{EventCallback, Events};
 use crate::executor::{Executor, Job};
 use crate::json::{Document, Strictness, Value};
-use crate::notifications::sender::ImpressionSender;
 use crate::local_decisions::{GeoQuery, Place, Route};
+use crate::notifications::sender::ImpressionSender;
 use crate::options::{CallOptions, Operation, ParsedOptions, parse_mbox_names};
 use crate::pending::{After, AsyncCall, Completions, PendingAttributes, PendingOffers, then};
 use crate::process;
@@ -539,8 +539,7 @@ impl Shared {
             location_hint: self.location_hint(),
             decided_here: matches!(route, Route::Here(..)),
         };
-        let normalized =
-            normalize(&self.config, circumstances, &options, operation, names, &self.edge.telemetry)?;
+        let normalized = normalize(&self.config, circumstances, &options, operation, names, &self.edge.telemetry)?;
         let place = match route {
             Route::NotReady(error) => {
                 self.edge.telemetry.put_back(normalized.telemetry);

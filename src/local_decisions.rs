@@ -15,7 +15,7 @@ use crate::decisioning::geo::Located;
 use crate::decisioning::source::LoadedGuard;
 use crate::decisioning::trace::TraceFacts;
 use crate::decisioning::url::is_ip_address;
-use crate::delivery::normalize::Normalized;
+use crate::delivery::normalize::{Normalized, query};
 use crate::envelope::{Meta, RawEnvelope, attributes};
 use crate::error::TargetError;
 use crate::json::{Document, Kind, ObjectWriter, Strictness, Value};
@@ -99,7 +99,7 @@ impl Shared {
         };
         let Some(loaded) = &*current else { return Err(TargetError::not_ready()) };
         let started = self.edge.telemetry.is_enabled().then(Instant::now);
-        let Normalized { parts, query, cluster, session_id, visitor_state, features, decided_here, .. } = normalized;
+        let Normalized { parts, cluster, session_id, visitor_state, features, decided_here, .. } = normalized;
         let (Some(part), Some(mut here)) = (parts.into_iter().next(), decided_here) else {
             return Err(TargetError::internal("a decision without a request"));
         };
@@ -163,8 +163,8 @@ impl Shared {
                 }
             }
             let batch = ImpressionBatch {
+                query: query(&self.config, &session_id),
                 session_id,
-                query,
                 cluster,
                 common: here.common,
                 notifications: decision.impressions,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::client::{Call, Shared};
 use crate::config::DecisioningMethod;
 use crate::cookies::TargetCookie;
-use crate::delivery::normalize::{Normalized, Part};
+use crate::delivery::normalize::{Normalized, Part, query};
 use crate::envelope::{Acknowledgement, Answer, Digest, Meta, RawEnvelope, acknowledge, merge};
 use crate::error::{NotificationOutcome, PartialResult, Phase, TargetError};
 use crate::ids;
@@ -22,7 +22,8 @@ impl Shared {
             Place::Edge(need) => need,
             Place::Here { .. } => return Err(TargetError::internal("a decision on its way to the edge")),
         };
-        let urls = self.edge.urls(normalized.cluster.as_deref(), &normalized.query);
+        let query = query(&self.config, &normalized.session_id);
+        let urls = self.edge.urls(normalized.cluster.as_deref(), &query);
         let parts = std::mem::take(&mut normalized.parts);
         let single = parts.len() == 1;
         let has_notifications = parts.iter().any(|part| !part.notification_ids.is_empty());
@@ -148,7 +149,6 @@ impl Shared {
         }
         error
     }
-
 }
 
 /// What became of the notifications of a call whose current part failed.

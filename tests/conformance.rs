@@ -26,6 +26,8 @@ mod hosts;
 mod impressions;
 #[path = "conformance/library.rs"]
 mod library;
+#[path = "conformance/logic.rs"]
+mod logic;
 #[path = "conformance/mock.rs"]
 mod mock;
 #[path = "conformance/on_device.rs"]
@@ -55,10 +57,15 @@ use report::{Report, Verdict};
 /// Runs one case.
 type Run = fn(&Case) -> Verdict;
 
-const FILES: [(&str, Run); 4] =
-    [("requests", requests::run), ("responses", responses::run), ("cookies", cookies::run), ("odd", on_device::run)];
+const FILES: [(&str, Run); 5] = [
+    ("requests", requests::run),
+    ("responses", responses::run),
+    ("cookies", cookies::run),
+    ("odd", on_device::run),
+    ("jsonlogic", logic::run),
+];
 /// Held against the modules that do the work, by their own tests.
-const ELSEWHERE: [&str; 4] = ["urls", "useragents", "allocation", "jsonlogic"];
+const ELSEWHERE: [&str; 3] = ["urls", "useragents", "allocation"];
 
 #[test]
 fn recorded_behaviour_is_ours_or_a_stated_deviation() {

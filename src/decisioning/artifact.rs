@@ -168,7 +168,10 @@ impl Artifact {
         let rules = match root.get("rules") {
             Some(rules) if rules.kind() == Kind::Object => rules,
             Some(other) => {
-                return unusable(format!("`rules` of the artifact is {} instead of an object", other.kind().described()));
+                return unusable(format!(
+                    "`rules` of the artifact is {} instead of an object",
+                    other.kind().described()
+                ));
             }
             None => return unusable("the artifact has no `rules`"),
         };
@@ -278,7 +281,8 @@ fn unmask(mut bytes: Vec<u8>, organization_id: &str) -> Result<Vec<u8>, Artifact
         return unusable("the binary artifact is shorter than its header");
     };
     let (prefix, key) = header.split_at(BIN_PREFIX);
-    let version = std::str::from_utf8(prefix).ok().and_then(|prefix| prefix.split_once(':')).map(|(_, version)| version);
+    let version =
+        std::str::from_utf8(prefix).ok().and_then(|prefix| prefix.split_once(':')).map(|(_, version)| version);
     match version {
         Some(version) if version.parse() == Ok(BIN_VERSION) => {}
         Some(other) => {

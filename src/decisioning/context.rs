@@ -5,7 +5,7 @@ use std::cell::{Cell, OnceCell};
 
 use super::allocation::AllocationPrefix;
 use super::logic::{Val, VarPath, Variables};
-use super::parameters;
+use super::parameters::{self, Parameters};
 use super::url::PageUrl;
 use super::user_agent::{ClientHints, User, user};
 use crate::javascript;
@@ -48,7 +48,7 @@ pub(crate) enum UrlField {
     Subdomain,
     TopLevelDomain,
     /// The twin in lower case of one of the first four, by their place; the others are in lower case already.
-    Lower(usize),
+    Lower(u8),
 }
 
 /// Variables below `geo`.
@@ -115,7 +115,7 @@ impl UrlField {
             .into_iter()
             .enumerate()
             .find_map(|(at, (known, field))| (known == stem.unwrap_or(name)).then_some((at, field)))?;
-        Some(if stem.is_some() { UrlField::Lower(at) } else { field })
+        Some(if stem.is_some() { UrlField::Lower(at as u8) } else { field })
     }
 }
 
@@ -219,8 +219,8 @@ impl<'c> Url<'c> {
             UrlField::Subdomain => self.parsed().subdomain(),
             UrlField::TopLevelDomain => self.parsed().top_level_domain(),
             UrlField::Lower(twin) => {
-                let plain = UrlField::TWINS.get(twin).map_or("", |(_, field)| self.field(*field));
-                let lower = self.lower.get(twin).and_then(|cell| {
+                let plain = UrlField::TWINS.get(usize::from(twin)).map_or("", |(_, field)| self.field(*field));
+                let lower = self.lower.get(usize::from(twin)).and_then(|cell| {
                     cell.get_or_init(|| {
                         let is_lower = plain.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
                         (!is_lower).then(|| plain.to_lowercase())
@@ -231,14 +231,13 @@ impl<'c> Url<'c> {
             }
         }
     }
-
 }
 
 fn write_url<'u>(out: &mut String, field: impl Fn(UrlField) -> &'u str) {
     let mut object = ObjectWriter::begin(out);
     for (at, (name, plain)) in UrlField::TWINS.into_iter().enumerate() {
         object.string(name, field(plain));
-        write_str(object.foreign_key(&format!("{name}_lc")), field(UrlField::Lower(at)));
+        write_str(object.foreign_key(&format!("{name}_lc")), field(UrlField::Lower(at as u8)));
     }
     object.end();
 }
@@ -314,15 +313,18 @@ impl<'c> Context<'c> {
 pub(super) struct PlaceTexts<'d> {
     /// Replaces the request's.
     address: Option<Address<'d>>,
-    parameters: Option<Value<'d>>,
+    parameters: Parameters<'d>,
 }
 
 impl<'d> PlaceTexts<'d> {
     pub(super) fn of(detail: Option<Value<'d>>) -> PlaceTexts<'d> {
-        let object = |key: &str| {
-            detail.and_then(|detail| detail.get(key)).filter(|value| value.kind() == Kind::Object)
-        };
-        PlaceTexts { address: object("address").map(|own| Address::of(Some(own))), parameters: object("parameters") }
+        let own = detail.and_then(|detail| detail.get("address")).filter(|value| value.kind() == Kind::Object);
+        PlaceTexts { address: own.map(|own| Address::of(Some(own))), parameters: Parameters::of(detail) }
+    }
+
+    /// Of an mbox that has parameters and nothing else of its own.
+    pub(super) fn with(parameters: Parameters<'d>) -> PlaceTexts<'d> {
+        PlaceTexts { address: None, parameters }
     }
 }
 
@@ -330,7 +332,7 @@ impl<'d> PlaceTexts<'d> {
 pub(super) struct Scope<'s, 'c> {
     context: &'s Context<'c>,
     own: Option<(Url<'s>, Url<'s>)>,
-    parameters: Option<Value<'c>>,
+    parameters: Parameters<'c>,
     activities: &'s [AllocationPrefix],
     visitor_id: &'s str,
     activity: u32,
@@ -386,7 +388,7 @@ impl<'s, 'c> Scope<'s, 'c> {
     }
 
     fn tree(&self) -> &Val<'static> {
-        self.tree.get_or_init(|| parameters::tree(self.parameters))
+        self.tree.get_or_init(|| self.parameters.tree())
     }
 
     /// Of the visitor in the activity, in percent.
@@ -430,7 +432,7 @@ impl<'s, 'c> Scope<'s, 'c> {
             }
         }
         place.end();
-        parameters::write_tree(object.key("mbox"), self.parameters);
+        self.parameters.write_tree(object.key("mbox"));
         javascript::push_number(object.key("allocation"), self.allocation());
         object.end();
     }
@@ -467,8 +469,7 @@ impl Variables for Scope<'_, '_> {
             }
             Slot::Mbox => {
                 let name = path.text().strip_prefix("mbox.").unwrap_or("");
-                let Some(parameters) = self.parameters else { return Val::Undefined };
-                parameters::find(parameters, name).unwrap_or_else(|| self.tree().clone().walk(name))
+                self.parameters.find(name).unwrap_or_else(|| self.tree().clone().walk(name))
             }
             Slot::Other => self.everything().clone().walk(path.text()),
         }
@@ -481,15 +482,14 @@ impl Variables for Scope<'_, '_> {
 
 impl Scope<'_, '_> {
     fn everything(&self) -> &Val<'static> {
-        self.whole
-            .get_or_init(|| {
-                let mut text = String::with_capacity(1024);
-                self.write(&mut text);
-                match Document::parse(&text, Strictness::Answer) {
-                    Ok(document) => parameters::owned(document.root()),
-                    // It was written by this module.
-                    Err(_) => Val::Null,
-                }
-            })
+        self.whole.get_or_init(|| {
+            let mut text = String::with_capacity(1024);
+            self.write(&mut text);
+            match Document::parse(&text, Strictness::Answer) {
+                Ok(document) => parameters::owned(document.root()),
+                // It was written by this module.
+                Err(_) => Val::Null,
+            }
+        })
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::artifact::{Artifact, GeoToken, SkippedRule};
 use super::context::{Context, Geo, PlaceTexts, Scope};
 use super::macros::MacroValues;
+use super::parameters::Parameters;
 use super::rules::{Offer, Rule, Span};
 use super::trace::{Evaluation, TraceFacts};
 use crate::envelope::Gathered;
@@ -373,8 +374,7 @@ impl<'a, 'd: 'a> Decider<'a, 'd> {
             return (matches, evaluation);
         }
         let place = PlaceTexts::of(asked.detail);
-        let mut scope =
-            Scope::new(&self.request.context, &place, &self.artifact.activities, self.request.visitor_id);
+        let mut scope = Scope::new(&self.request.context, &place, &self.artifact.activities, self.request.visitor_id);
         for rule in rules {
             let bit = 1u64 << (rule.key % 64);
             let word = (rule.key / 64) as usize;
@@ -454,7 +454,8 @@ impl<'a, 'd: 'a> Decider<'a, 'd> {
         match &offer.pieces {
             None => self.out.push_str(offer.text.of(texts)),
             Some(pieces) => {
-                let values = MacroValues { name: asked.name, index: asked.index, detail: asked.detail };
+                let (name, index, detail) = (asked.name, asked.index, asked.detail);
+                let values = MacroValues { name, index, detail, parameters: Parameters::of(detail) };
                 values.write(&mut self.out, texts, pieces);
             }
         }
@@ -543,14 +544,7 @@ impl<'a, 'd: 'a> Decider<'a, 'd> {
             let notification = impression.and_then(|at| self.decision.impressions.get(at));
             (*rule, notification.map(|impression| impression.text.as_str()))
         });
-        facts.write(
-            &mut self.out,
-            self.artifact,
-            request,
-            asked,
-            campaigns,
-            evaluation,
-        );
+        facts.write(&mut self.out, self.artifact, request, asked, campaigns, evaluation);
         if let Some(written) = self.out.get(start..) {
             Gathered::push(&mut self.decision.gathered.trace, written);
         }

@@ -11,7 +11,7 @@ use super::readiness::Readiness;
 use super::source::Surroundings;
 use crate::config::{ClientConfig, RetryPolicy};
 use crate::cookies::cluster_of_device_id;
-use crate::delivery::normalize::{Circumstances, normalize};
+use crate::delivery::normalize::{Circumstances, normalize, query};
 use crate::delivery::telemetry::TelemetryQueue;
 use crate::envelope::{Answer, Digest};
 use crate::error::TargetError;
@@ -123,7 +123,7 @@ fn request(config: &ClientConfig, now_ms: i64) -> Result<(String, String), Targe
     let circumstances = Circumstances { now_ms, location_hint: None, decided_here: false };
     let mut normalized = normalize(config, circumstances, &options, Operation::GetOffers, &[], &telemetry)?;
     let body = normalized.parts.pop().map(|part| part.body).unwrap_or_default();
-    Ok((normalized.query, body))
+    Ok((query(config, &normalized.session_id), body))
 }
 
 impl Search {

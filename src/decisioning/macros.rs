@@ -3,7 +3,8 @@
 
 use std::borrow::Cow;
 
-use super::rules::{Piece, Span, Texts};
+use super::parameters::Parameters;
+use super::rules::{Piece, Texts};
 use crate::javascript;
 use crate::json::{Kind, Value, write_escaped};
 
@@ -107,6 +108,7 @@ pub(super) struct MacroValues<'d> {
     pub name: &'d str,
     pub index: Option<i64>,
     pub detail: Option<Value<'d>>,
+    pub parameters: Parameters<'d>,
 }
 
 impl MacroValues<'_> {
@@ -119,10 +121,8 @@ impl MacroValues<'_> {
         {
             return Some(Cow::Owned(index.to_string()));
         }
-        let detail = self.detail?;
-        let own = detail.get(key).filter(|value| !value.is_null());
-        let parameter = || detail.get("parameters").and_then(|parameters| parameters.get(key));
-        own.or_else(parameter).map(text_of)
+        let own = self.detail.and_then(|detail| detail.get(key)).filter(|value| !value.is_null());
+        own.map(text_of).or_else(|| self.parameters.macro_text(key))
     }
 
     /// Writes pieces with their gaps filled; a macro that nothing answers stays as it was.
@@ -132,7 +132,7 @@ impl MacroValues<'_> {
                 Piece::Text(span) => out.push_str(span.of(texts)),
                 Piece::Macro { key, written } => match self.value(key.of(texts)) {
                     Some(value) => write_escaped(out, &value),
-                    None => out.push_str(Span::of(*written, texts)),
+                    None => out.push_str(written.of(texts)),
                 },
             }
         }

@@ -4,27 +4,112 @@
 use std::borrow::Cow;
 
 use super::logic::Val;
+use super::macros;
 use crate::json::{Document, Kind, ObjectWriter, Strictness, Value, write_str};
 
-/// A parameter by its whole name, dots included, or the twin of a text. Two parameters of which one is named like a
-/// part of the other's path (`a` and `a.b`) are both found. None: the tree has to be asked.
-pub(super) fn find<'p>(parameters: Value<'p>, name: &str) -> Option<Val<'p>> {
-    if let Some(stem) = name.strip_suffix("_lc")
-        && let Some(text) = parameters.get(stem).and_then(Value::as_str)
-    {
-        return Some(Val::Text(lower(text)));
+/// Dots of a name that make objects; what is behind stays one name.
+const MAX_NESTING: usize = 64;
+
+/// The parameters of one mbox, view or page load, as the caller gave them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) enum Parameters<'p> {
+    #[default]
+    None,
+    /// A member of the request.
+    Json(Value<'p>),
+    /// Names and texts.
+    Pairs(&'p [(&'p str, &'p str)]),
+}
+
+impl<'p> Parameters<'p> {
+    /// `parameters` of an mbox, a view or a page load; what is no object counts as none.
+    pub(super) fn of(detail: Option<Value<'p>>) -> Self {
+        let given = detail.and_then(|detail| detail.get("parameters"));
+        given.filter(|value| value.kind() == Kind::Object).map_or(Parameters::None, Parameters::Json)
     }
-    match parameters.get(name) {
-        Some(value) => match value.kind() {
-            Kind::Null => Some(Val::Null),
-            Kind::Bool => Some(Val::Bool(value.as_bool() == Some(true))),
-            Kind::Number => Some(Val::Number(value.raw().parse().unwrap_or(f64::NAN))),
-            Kind::String => Some(Val::Text(value.as_str().unwrap_or_default())),
-            Kind::Array | Kind::Object => None,
-        },
-        None if parameters.members().any(|(key, _)| is_above(&key, name) || is_above(name, &key)) => None,
-        None => Some(Val::Undefined),
+
+    /// The text of that name, if it is one.
+    fn text(self, name: &str) -> Option<Cow<'p, str>> {
+        match self {
+            Parameters::None => None,
+            Parameters::Json(object) => object.get(name).and_then(Value::as_str),
+            Parameters::Pairs(pairs) => pair(pairs, name).map(Cow::Borrowed),
+        }
     }
+
+    /// The same, where a twin goes before a parameter that bears its name.
+    fn text_or_twin(self, name: &str) -> Option<Cow<'p, str>> {
+        let own = self.text(name)?;
+        Some(name.strip_suffix("_lc").and_then(|stem| self.text(stem)).map_or(own, lower))
+    }
+
+    /// What a macro writes for a parameter.
+    pub(super) fn macro_text(self, name: &str) -> Option<Cow<'p, str>> {
+        match self {
+            Parameters::Json(object) => object.get(name).map(macros::text_of),
+            others => others.text(name),
+        }
+    }
+
+    /// A parameter by its whole name, dots included, or the twin of a text. Two parameters of which one is named like
+    /// a part of the other's path (`a` and `a.b`) are both found. None: the tree has to be asked.
+    pub(super) fn find(self, name: &str) -> Option<Val<'p>> {
+        if let Some(text) = name.strip_suffix("_lc").and_then(|stem| self.text_or_twin(stem)) {
+            return Some(Val::Text(lower(text)));
+        }
+        let is_near = |key: &str| is_above(key, name) || is_above(name, key);
+        match self {
+            Parameters::None => Some(Val::Undefined),
+            Parameters::Json(object) => match object.get(name) {
+                Some(value) => match value.kind() {
+                    Kind::Array | Kind::Object => None,
+                    _ => Some(Val::of_json(value)),
+                },
+                None if object.members().any(|(key, _)| is_near(&key)) => None,
+                None => Some(Val::Undefined),
+            },
+            Parameters::Pairs(pairs) => match pair(pairs, name) {
+                Some(text) => Some(Val::Text(Cow::Borrowed(text))),
+                None if pairs.iter().any(|(key, _)| is_near(key)) => None,
+                None => Some(Val::Undefined),
+            },
+        }
+    }
+
+    /// All parameters as one object.
+    pub(super) fn tree(self) -> Val<'static> {
+        let mut text = String::new();
+        self.write_tree(&mut text);
+        match Document::parse(&text, Strictness::Artifact) {
+            Ok(document) => owned(document.root()),
+            // It was written by this module.
+            Err(_) => Val::Undefined,
+        }
+    }
+
+    /// The same as JSON text.
+    pub(super) fn write_tree(self, out: &mut String) {
+        let mut root = Branch::default();
+        match self {
+            Parameters::None => {}
+            Parameters::Json(object) => {
+                for (name, value) in object.members() {
+                    root.insert(&name, Leaf::Json(value), MAX_NESTING);
+                }
+            }
+            Parameters::Pairs(pairs) => {
+                for (name, text) in pairs {
+                    root.insert(name, Leaf::Text(text), MAX_NESTING);
+                }
+            }
+        }
+        root.write(out);
+    }
+}
+
+/// The last of that name.
+fn pair<'p>(pairs: &[(&str, &'p str)], name: &str) -> Option<&'p str> {
+    pairs.iter().rev().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
 /// Whether `path` leads through `name`.
@@ -37,17 +122,6 @@ fn lower(text: Cow<'_, str>) -> Cow<'_, str> {
         text
     } else {
         Cow::Owned(text.to_lowercase())
-    }
-}
-
-/// All parameters as one object.
-pub(super) fn tree(parameters: Option<Value<'_>>) -> Val<'static> {
-    let mut text = String::new();
-    write_tree(&mut text, parameters);
-    match Document::parse(&text, Strictness::Artifact) {
-        Ok(document) => owned(document.root()),
-        // It was written by this module.
-        Err(_) => Val::Undefined,
     }
 }
 
@@ -65,15 +139,6 @@ pub(super) fn owned(value: Value<'_>) -> Val<'static> {
     }
 }
 
-/// The same as JSON text.
-pub(super) fn write_tree(out: &mut String, parameters: Option<Value<'_>>) {
-    let mut root = Branch::default();
-    for (name, value) in parameters.into_iter().flat_map(Value::members) {
-        root.insert(&name, value);
-    }
-    root.write(out);
-}
-
 /// An object in the making.
 #[derive(Default)]
 struct Branch<'p> {
@@ -81,15 +146,30 @@ struct Branch<'p> {
 }
 
 enum Node<'p> {
-    Leaf(Value<'p>),
+    Leaf(Leaf<'p>),
     Branch(Branch<'p>),
 }
 
+#[derive(Clone, Copy)]
+enum Leaf<'p> {
+    Json(Value<'p>),
+    Text(&'p str),
+}
+
+impl<'p> Leaf<'p> {
+    fn text(self) -> Option<Cow<'p, str>> {
+        match self {
+            Leaf::Json(value) => value.as_str(),
+            Leaf::Text(text) => Some(Cow::Borrowed(text)),
+        }
+    }
+}
+
 impl<'p> Branch<'p> {
-    fn insert(&mut self, path: &str, value: Value<'p>) {
+    fn insert(&mut self, path: &str, value: Leaf<'p>, levels: usize) {
         let (first, rest) = match path.split_once('.') {
-            Some((first, rest)) => (first, Some(rest)),
-            None => (path, None),
+            Some((first, rest)) if levels > 0 => (first, Some(rest)),
+            _ => (path, None),
         };
         let at = match self.members.iter().position(|(name, _)| name == first) {
             Some(at) => at,
@@ -100,10 +180,10 @@ impl<'p> Branch<'p> {
         };
         let Some((_, node)) = self.members.get_mut(at) else { return };
         match (rest, node) {
-            (Some(rest), Node::Branch(branch)) => branch.insert(rest, value),
+            (Some(rest), Node::Branch(branch)) => branch.insert(rest, value, levels - 1),
             (Some(rest), leaf) => {
                 let mut branch = Branch::default();
-                branch.insert(rest, value);
+                branch.insert(rest, value, levels - 1);
                 *leaf = Node::Branch(branch);
             }
             (None, node) => {
@@ -116,21 +196,28 @@ impl<'p> Branch<'p> {
         }
     }
 
+    /// The text of that name, if it is one.
+    fn text(&self, name: &str) -> Option<Cow<'p, str>> {
+        let node = self.members.iter().find(|(known, _)| known == name);
+        node.and_then(|(_, node)| if let Node::Leaf(leaf) = node { leaf.text() } else { None })
+    }
+
     fn write(&self, out: &mut String) {
         let mut object = ObjectWriter::begin(out);
         for (name, node) in &self.members {
-            // The twin of another parameter goes before one that bears its name.
-            let is_twin = name.strip_suffix("_lc").is_some_and(|stem| {
-                self.members.iter().any(|(other, node)| other == stem && matches!(node, Node::Leaf(leaf) if leaf.kind() == Kind::String))
-            });
-            if is_twin {
+            // The twin of another parameter goes before one that bears its name, and has a twin in its place.
+            if let Some(text) = name.strip_suffix("_lc").and_then(|stem| self.text(stem)) {
+                write_twin(&mut object, name, Some(text));
                 continue;
             }
             match node {
                 Node::Branch(branch) => branch.write(object.foreign_key(name)),
-                Node::Leaf(value) => {
-                    write_with_twins(object.foreign_key(name), *value);
-                    write_twin(&mut object, name, *value);
+                Node::Leaf(leaf) => {
+                    match leaf {
+                        Leaf::Json(value) => write_with_twins(object.foreign_key(name), *value),
+                        Leaf::Text(text) => write_str(object.foreign_key(name), text),
+                    }
+                    write_twin(&mut object, name, leaf.text());
                 }
             }
         }
@@ -138,8 +225,8 @@ impl<'p> Branch<'p> {
     }
 }
 
-fn write_twin(object: &mut ObjectWriter<'_>, name: &str, value: Value<'_>) {
-    if let Some(text) = value.as_str() {
+fn write_twin(object: &mut ObjectWriter<'_>, name: &str, text: Option<Cow<'_, str>>) {
+    if let Some(text) = text {
         write_str(object.foreign_key(&format!("{name}_lc")), &lower(text));
     }
 }
@@ -152,12 +239,13 @@ fn write_with_twins(out: &mut String, value: Value<'_>) {
     }
     let mut object = ObjectWriter::begin(out);
     for (name, member) in value.members() {
-        let has_twin_before = name.strip_suffix("_lc").and_then(|stem| value.get(stem)).is_some_and(|stem| stem.as_str().is_some());
+        let has_twin_before =
+            name.strip_suffix("_lc").and_then(|stem| value.get(stem)).is_some_and(|stem| stem.as_str().is_some());
         if has_twin_before {
             continue;
         }
         write_with_twins(object.foreign_key(&name), member);
-        write_twin(&mut object, &name, member);
+        write_twin(&mut object, &name, member.as_str());
     }
     object.end();
 }

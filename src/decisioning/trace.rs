@@ -186,7 +186,8 @@ fn write_campaigns<'a>(
         }
         let mut object = ObjectWriter::begin(out);
         with_value(campaign.rule.meta.of(&artifact.source), |meta| {
-            for (key, name) in [("id", "activity.id"), ("campaignType", "activity.type"), ("branchId", "experience.id")] {
+            for (key, name) in [("id", "activity.id"), ("campaignType", "activity.type"), ("branchId", "experience.id")]
+            {
                 if let Some(value) = meta.get(name) {
                     object.raw(key, value.raw());
                 }

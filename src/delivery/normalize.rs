@@ -35,8 +35,6 @@ pub(crate) struct Normalized {
     pub parts: Vec<Part>,
     /// The request as it is sent, where parts make it more than one body.
     pub whole_request: Option<String>,
-    /// `imsOrgId=…&sessionId=…`
-    pub query: String,
     /// The cluster that the request goes to, if one is known.
     pub cluster: Option<String>,
     pub session_id: String,
@@ -284,15 +282,6 @@ pub(crate) fn normalize(
     }
     let whole_request =
         (parts.len() > 1).then(|| write_body(&request_id, impression_id.as_deref(), &common, &first_only, &texts));
-    let mut query = String::with_capacity(96);
-    query.push_str("imsOrgId=");
-    push_encoded(&mut query, &config.organization_id);
-    query.push_str("&sessionId=");
-    push_encoded(&mut query, &session_id);
-    if let Some(version) = &config.version {
-        query.push_str("&version=");
-        push_encoded(&mut query, version);
-    }
     let decided_here = circumstances.decided_here.then(|| {
         common.truncate(shared_length);
         DecidedHere {
@@ -308,7 +297,6 @@ pub(crate) fn normalize(
     Ok(Normalized {
         parts,
         whole_request,
-        query,
         cluster,
         session_id,
         visitor_state,
@@ -322,6 +310,20 @@ pub(crate) fn normalize(
         telemetry: telemetry_entries,
         decided_here,
     })
+}
+
+/// The query of a delivery request: `imsOrgId=…&sessionId=…`
+pub(crate) fn query(config: &ClientConfig, session_id: &str) -> String {
+    let mut query = String::with_capacity(96);
+    query.push_str("imsOrgId=");
+    push_encoded(&mut query, &config.organization_id);
+    query.push_str("&sessionId=");
+    push_encoded(&mut query, session_id);
+    if let Some(version) = &config.version {
+        query.push_str("&version=");
+        push_encoded(&mut query, version);
+    }
+    query
 }
 
 fn checked_notifications<'d>(

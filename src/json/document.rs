@@ -1,6 +1,7 @@
 //! The parser and the index it makes. One pass, no recursion on the way out of an error but to name the path.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// Nesting that is accepted: as much as serde_json takes, so whatever passes here can be read as a typed answer.
 pub(crate) const MAX_DEPTH: usize = 127;
@@ -233,6 +234,44 @@ impl<'d> Value<'d> {
             at = value.node().next;
         }
         found
+    }
+
+    /// A key that an object has twice, if there is one.
+    pub(crate) fn repeated_key(self) -> Option<Cow<'d, str>> {
+        // Most objects have a handful of members, and a caller may send a million.
+        const FEW: usize = 16;
+        let node = self.node();
+        let end = if node.kind == Kind::Object { node.next } else { 0 };
+        let mut few = [0; FEW];
+        let mut many: HashSet<Cow<'d, str>> = HashSet::new();
+        let (mut count, mut at) = (0, self.index + 1);
+        while at < end {
+            let key = Value { document: self.document, index: at };
+            let known = few.get(..count).unwrap_or_default();
+            if known.iter().any(|other| key.is_same_text(Value { document: self.document, index: *other })) {
+                return key.as_str();
+            }
+            match few.get_mut(count) {
+                Some(place) => {
+                    *place = at;
+                    count += 1;
+                }
+                None => {
+                    let text = key.as_str()?;
+                    if !many.insert(text.clone()) {
+                        return Some(text);
+                    }
+                }
+            }
+            at = Value { document: self.document, index: at + 1 }.node().next;
+        }
+        None
+    }
+
+    /// Whether two strings have the same content.
+    fn is_same_text(self, other: Value<'_>) -> bool {
+        let plain = (self.node().flags | other.node().flags) & ESCAPED == 0;
+        if plain { self.raw() == other.raw() } else { self.as_str() == other.as_str() }
     }
 
     /// Whether this is a string of that content.
@@ -757,7 +796,8 @@ mod tests {
         fn parse(text: &str) -> Result<Document<'_>, ParseError> {
             Document::parse(text, Strictness::Artifact)
         }
-        let deep = format!(r#"{{"a":{}{{"k":[true,{{}}],"l":"x"}}{},"b":1}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        let deep =
+            format!(r#"{{"a":{}{{"k":[true,{{}}],"l":"x"}}{},"b":1}}"#, "[".repeat(100_000), "]".repeat(100_000));
         let document = parse(&deep).unwrap();
         assert!(document.root().get("a").unwrap().is_too_deep());
         assert!(document.root().is_too_deep());

@@ -68,3 +68,6 @@ pub const ODD_HINT: &str = "quirk: parseInt takes leading digits; delivery.md 2 
 pub const SPREAD_OFFERS: &str = "quirk: JSON offers that are texts or lists are spread; attributes come from objects";
 pub const ESCAPED_PATH: &str = "quirk: an environment of any name goes into the URL as it is; we escape it";
 pub const NO_PROTOTYPES: &str = "quirk: names that JavaScript's objects have are names like any other";
+pub const INHERITED: &str = "quirk: var sees what JavaScript's objects inherit; ours has the members of the data alone";
+pub const REDUCE: &str =
+    "quirk: reduce's initial value is not evaluated; it is an argument like any other, as in 2.0.5";

@@ -241,8 +241,13 @@ impl<'a> Val<'a> {
     }
 
     /// As JavaScript's `Number` converts it.
-    #[inline(never)]
+    #[inline]
     pub(super) fn number(&self, work: &Work) -> Outcome<f64> {
+        if let Val::Number(number) = self { Ok(*number) } else { self.converted_number(work) }
+    }
+
+    #[inline(never)]
+    fn converted_number(&self, work: &Work) -> Outcome<f64> {
         match self {
             Val::Number(number) => Ok(*number),
             Val::Text(text) => {

@@ -334,8 +334,8 @@ impl Shared {
         let outcome = cache.read().and_then(|kept| match kept {
             None => Ok(()),
             Some(Kept { bytes, etag, retrieved_ms }) => {
-                let artifact = Artifact::read(bytes, self.location.format, self.audience())
-                    .map_err(|error| error.to_string())?;
+                let artifact =
+                    Artifact::read(bytes, self.location.format, self.audience()).map_err(|error| error.to_string())?;
                 let age = Duration::from_millis(u64::try_from(wall_ms().saturating_sub(retrieved_ms)).unwrap_or(0));
                 self.put_into_force(
                     artifact,

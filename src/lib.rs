@@ -90,6 +90,7 @@ pub use config::{
     TlsRoots, TlsSettings,
 };
 pub use cookies::{LOCATION_HINT_COOKIE_NAME, TARGET_COOKIE_NAME, TargetCookie};
+pub use decisioning::mbox::{DecidedOption, MboxDecision, MboxQuery};
 pub use decisioning::source::ArtifactRefresh;
 pub use envelope::{Acknowledgement, Attributes, Meta, Offers};
 pub use error::{DeliveryCounts, ErrorCode, ErrorDetails, NotificationOutcome, PartialResult, Phase, TargetError};

@@ -10,14 +10,15 @@ use crate::config::DecisioningMethod;
 use crate::cookies::TargetCookie;
 use crate::decisioning::artifact::Artifact;
 use crate::decisioning::context::{Context, ContextTexts, Geo};
-use crate::decisioning::decide::{DecisionRequest, RemoteNeed, decide, remote_need};
+use crate::decisioning::decide::{DecisionRequest, RemoteNeed, RuleFailures, decide, remote_need};
 use crate::decisioning::geo::Located;
+use crate::decisioning::mbox::{MboxDecision, MboxQuery, decide_mbox};
 use crate::decisioning::source::LoadedGuard;
 use crate::decisioning::trace::TraceFacts;
 use crate::decisioning::url::is_ip_address;
 use crate::delivery::normalize::{Normalized, query};
 use crate::envelope::{Meta, RawEnvelope, attributes};
-use crate::error::TargetError;
+use crate::error::{Phase, TargetError};
 use crate::json::{Document, Kind, ObjectWriter, Strictness, Value};
 use crate::notifications::sender::ImpressionBatch;
 use crate::options::Operation;
@@ -140,14 +141,7 @@ impl Shared {
         let decision = decide(&loaded.artifact, &decision_request, &need);
         drop(decision_request);
         count(&self.edge.stats.decisions);
-        self.edge.stats.rule_errors.fetch_add(decision.rule_errors, Ordering::Relaxed);
-        for failed in &decision.failed_rules {
-            crate::log::warn(format_args!("rule {}: {}", failed.rule_key, failed.reason));
-            self.edge.events.emit("artifact_rule_skipped", |event| {
-                event.string("rule_key", &failed.rule_key);
-                event.string("reason", &failed.reason);
-            });
-        }
+        self.note_failures(&decision.failures);
         if let Some(started) = started {
             let duration = started.elapsed().as_secs_f64() * 1000.0;
             self.edge.telemetry.record_local(&part.request_id, now_ms, duration, features);
@@ -196,6 +190,45 @@ impl Shared {
             visitor_state,
             attributes,
         })
+    }
+}
+
+impl Shared {
+    /// Decides one mbox of texts instead of JSON.
+    pub(crate) fn decide_mbox(&self, query: &MboxQuery<'_>) -> Result<MboxDecision, TargetError> {
+        let missing = |field: &str| {
+            self.edge.stats.failed(Phase::Validate);
+            Err(TargetError::invalid_options(field, format!("`{field}` must not be empty")))
+        };
+        if query.mbox.is_empty() {
+            return missing("mbox");
+        }
+        if query.visitor_id.is_empty() {
+            return missing("visitor_id");
+        }
+        let Some(on_device) = &self.on_device else { return Err(TargetError::not_ready()) };
+        let current = on_device.source.current();
+        let Some(loaded) = &*current else { return Err(on_device.source.not_ready_error()) };
+        let matches_all = self.config.all_matching_mboxes.iter().any(|mbox| mbox == query.mbox);
+        let property = self.config.property_token.as_deref();
+        let (decision, failures) = decide_mbox(&loaded.artifact, query, property, matches_all, self.clock.now_ms());
+        count(&self.edge.stats.decisions);
+        self.note_failures(&failures);
+        Ok(decision)
+    }
+
+    fn note_failures(&self, failures: &RuleFailures) {
+        if failures.count == 0 {
+            return;
+        }
+        self.edge.stats.rule_errors.fetch_add(failures.count, Ordering::Relaxed);
+        for failed in &failures.first_ones {
+            crate::log::warn(format_args!("rule {}: {}", failed.rule_key, failed.reason));
+            self.edge.events.emit("artifact_rule_skipped", |event| {
+                event.string("rule_key", &failed.rule_key);
+                event.string("reason", &failed.reason);
+            });
+        }
     }
 }
 

@@ -179,6 +179,15 @@ pub(crate) struct ContextTexts<'d> {
 const HINTS: [&str; 3] = ["platform", "browserUAWithMajorVersion", "browserUAWithFullVersion"];
 
 impl<'d> ContextTexts<'d> {
+    /// Without client hints.
+    pub(super) fn with(url: &'d str, referring_url: &'d str, user_agent: Option<&'d str>) -> ContextTexts<'d> {
+        ContextTexts {
+            address: Address { url: Cow::Borrowed(url), referring_url: Cow::Borrowed(referring_url) },
+            user_agent: user_agent.map(Cow::Borrowed),
+            hints: Default::default(),
+        }
+    }
+
     /// Of a request's `context`.
     pub(crate) fn of(context: Option<Value<'d>>) -> ContextTexts<'d> {
         let member = |key: &str| context.and_then(|context| context.get(key));

@@ -6,9 +6,11 @@ use std::sync::atomic::Ordering;
 
 use super::artifact::{Artifact, GeoToken, SkippedRule};
 use super::context::{Context, Geo, PlaceTexts, Scope};
+use super::logic::LogicError;
 use super::macros::MacroValues;
 use super::parameters::Parameters;
 use super::rules::{Offer, Rule, Span};
+use super::select::{Matching, SeenKeys, select};
 use super::trace::{Evaluation, TraceFacts};
 use crate::envelope::Gathered;
 use crate::ids;
@@ -45,10 +47,25 @@ pub(crate) struct Decision {
     pub impressions: Vec<Impression>,
     /// What the envelope gathers over the answer.
     pub gathered: Gathered,
-    /// Conditions that could not be evaluated; their rules do not match.
-    pub rule_errors: u64,
+    pub failures: RuleFailures,
+}
+
+/// Conditions that could not be evaluated; their rules do not match.
+#[derive(Debug, Default)]
+pub(crate) struct RuleFailures {
+    pub count: u64,
     /// Those of them that failed for the first time since the artifact came.
-    pub failed_rules: Vec<SkippedRule>,
+    pub first_ones: Vec<SkippedRule>,
+}
+
+impl RuleFailures {
+    pub(super) fn note(&mut self, artifact: &Artifact, rule: &Rule, error: &LogicError) {
+        self.count += 1;
+        if !rule.has_failed.swap(true, Ordering::Relaxed) {
+            let rule_key = rule.key_text.of(&artifact.texts).to_owned();
+            self.first_ones.push(SkippedRule { rule_key, reason: error.to_string() });
+        }
+    }
 }
 
 /// A display notification.
@@ -136,14 +153,6 @@ pub(crate) fn decide(artifact: &Artifact, request: &DecisionRequest<'_>, need: &
     };
     decider.response(need);
     Decision { response: decider.out, ..decider.decision }
-}
-
-/// Whether rules are looked for one after the other until one fits, or further.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Matching {
-    First,
-    All,
-    OnePerKey,
 }
 
 struct Decider<'a, 'd> {
@@ -261,7 +270,7 @@ impl<'a, 'd: 'a> Decider<'a, 'd> {
         };
         let asked = Item { name, kind: "mbox", index: Some(index), detail, executes };
         let (key, rules) = self.artifact.mboxes.get_key_value(name).map_or(("", &[][..]), |(key, rules)| (key, rules));
-        let (matches, evaluation) = self.matches(rules, matching, asked, &mut Vec::new());
+        let (matches, evaluation) = self.matches(rules, matching, asked, &mut SeenKeys::default());
         if matches.is_empty() && !is_global {
             self.comma(first);
             self.out.push_str("{\"name\":");
@@ -303,7 +312,7 @@ impl<'a, 'd: 'a> Decider<'a, 'd> {
         let artifact = self.artifact;
         let asked = Item { name: &artifact.global_mbox, kind: "mbox", index: None, detail: Some(detail), executes };
         let rules = artifact.mbox(&artifact.global_mbox);
-        let (matches, evaluation) = self.matches(rules, Matching::OnePerKey, asked, &mut Vec::new());
+        let (matches, evaluation) = self.matches(rules, Matching::OnePerKey, asked, &mut SeenKeys::default());
         self.out.push_str("{\"options\":[");
         let options = self.out.len();
         let mut chosen = Vec::with_capacity(matches.len());
@@ -324,7 +333,7 @@ impl<'a, 'd: 'a> Decider<'a, 'd> {
     fn view(&mut self, detail: Value<'d>, first: usize) {
         let artifact = self.artifact;
         let name = detail.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
-        let mut seen = Vec::new();
+        let mut seen = SeenKeys::default();
         let Some(name) = name else {
             for (name, rules) in &artifact.views {
                 self.view_entry(name, rules, detail, &mut seen, first);
@@ -334,7 +343,7 @@ impl<'a, 'd: 'a> Decider<'a, 'd> {
         self.view_entry(&name, artifact.view(&name), detail, &mut seen, first);
     }
 
-    fn view_entry(&mut self, name: &str, rules: &'a [Rule], detail: Value<'d>, seen: &mut Vec<u64>, first: usize) {
+    fn view_entry(&mut self, name: &str, rules: &'a [Rule], detail: Value<'d>, seen: &mut SeenKeys, first: usize) {
         let asked = Item { name, kind: "view", index: None, detail: Some(detail), executes: false };
         let (matches, evaluation) = self.matches(rules, Matching::OnePerKey, asked, seen);
         let Some(last) = matches.last() else { return };
@@ -359,70 +368,33 @@ impl<'a, 'd: 'a> Decider<'a, 'd> {
         self.out.push('}');
     }
 
-    /// The rules that fit, and what a trace wants to know of those that were looked at. `seen` has the keys that
-    /// matched already, as bits.
+    /// The rules that fit, and what a trace wants to know of those that were looked at.
     fn matches(
         &mut self,
         rules: &'a [Rule],
         matching: Matching,
         asked: Item<'_, 'd>,
-        seen: &mut Vec<u64>,
+        seen: &mut SeenKeys,
     ) -> (Vec<&'a Rule>, Option<Evaluation<'a>>) {
-        let mut matches = Vec::new();
         let mut evaluation = self.request.trace.is_some().then(Evaluation::default);
         if rules.is_empty() {
-            return (matches, evaluation);
+            return (Vec::new(), evaluation);
         }
+        let (artifact, request) = (self.artifact, self.request);
         let place = PlaceTexts::of(asked.detail);
-        let mut scope = Scope::new(&self.request.context, &place, &self.artifact.activities, self.request.visitor_id);
-        for rule in rules {
-            let bit = 1u64 << (rule.key % 64);
-            let word = (rule.key / 64) as usize;
-            if matching == Matching::OnePerKey && seen.get(word).is_some_and(|word| word & bit != 0) {
-                continue;
-            }
-            if !self.fits_property(rule) {
-                continue;
-            }
-            scope.set_activity(rule.activity);
-            let matched = match rule.condition.matches(&scope) {
-                Ok(matched) => matched,
-                Err(error) => {
-                    self.decision.rule_errors += 1;
-                    if !rule.has_failed.swap(true, Ordering::Relaxed) {
-                        let rule_key = rule.key_text.of(&self.artifact.texts).to_owned();
-                        self.decision.failed_rules.push(SkippedRule { rule_key, reason: error.to_string() });
-                    }
-                    false
-                }
-            };
+        let mut scope = Scope::new(&request.context, &place, &artifact.activities, request.visitor_id);
+        let failures = &mut self.decision.failures;
+        let observe = |rule: &'a Rule, outcome: Result<bool, LogicError>, scope: &Scope<'_, '_>| {
             if let Some(evaluation) = &mut evaluation {
-                evaluation.note(rule, matched, &scope);
+                evaluation.note(rule, matches!(outcome, Ok(true)), scope);
             }
-            if !matched {
-                continue;
+            if let Err(error) = outcome {
+                failures.note(artifact, rule, &error);
             }
-            matches.push(rule);
-            match matching {
-                Matching::First => break,
-                Matching::All => {}
-                Matching::OnePerKey => {
-                    if seen.len() <= word {
-                        seen.resize(word + 1, 0);
-                    }
-                    if let Some(word) = seen.get_mut(word) {
-                        *word |= bit;
-                    }
-                }
-            }
-        }
+        };
+        let property = request.property_token;
+        let matches = select(rules, matching, property, &artifact.texts, &mut scope, seen, observe);
         (matches, evaluation)
-    }
-
-    fn fits_property(&self, rule: &Rule) -> bool {
-        let Some(tokens) = &rule.property_tokens else { return true };
-        let Some(property) = self.request.property_token else { return false };
-        tokens.iter().any(|token| token.of(&self.artifact.texts) == property)
     }
 
     /// Appends a rule's options to the list that begins at `start`.

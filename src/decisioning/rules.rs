@@ -73,6 +73,10 @@ pub(super) struct Offer {
     pub text: Span,
     /// The same with gaps, where macros need the request.
     pub pieces: Option<Box<[Piece]>>,
+    /// In the arena: the type.
+    pub kind: Option<Span>,
+    /// In the arena: the content, where it has no gaps.
+    pub content: Option<Span>,
     /// In the arena: the response tokens alone, open as in `text`.
     pub tokens: Span,
     /// In the artifact's text, quotes included.
@@ -270,6 +274,8 @@ impl<'c> Compiler<'c> {
         if is_actions && content.is_some_and(|content| content.kind() != Kind::Array) {
             return Err("has actions that are no list".to_owned());
         }
+        let kind_text = kind.as_deref().map(|kind| self.texts.add(|out| out.push_str(kind)));
+        let mut content_place = None;
         let mut pieces = Vec::new();
         let whole = self.texts.end();
         let mut start = whole;
@@ -280,6 +286,7 @@ impl<'c> Compiler<'c> {
             write_str(self.texts.out(), &key);
             self.texts.out().push(':');
             let may_hold = key == "content" && macros::may_hold(value.raw());
+            let value_start = self.texts.end();
             match (may_hold, kind.as_deref(), value.kind()) {
                 (true, Some("html"), Kind::String) => {
                     start = self.text_with_macros(value, meta, start, &mut pieces);
@@ -288,6 +295,9 @@ impl<'c> Compiler<'c> {
                     start = self.actions(value, meta, start, &mut pieces);
                 }
                 _ => self.texts.out().push_str(value.raw()),
+            }
+            if key == "content" {
+                content_place = Some(self.texts.since(value_start));
             }
             self.texts.out().push(',');
         }
@@ -301,6 +311,8 @@ impl<'c> Compiler<'c> {
         };
         Ok(Offer {
             text: self.texts.since(whole),
+            kind: kind_text,
+            content: content_place,
             pieces,
             tokens,
             event_token: option.get("eventToken").and_then(token),

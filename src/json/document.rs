@@ -642,6 +642,12 @@ impl Parser<'_> {
     }
 }
 
+/// The content of a string that is known to be JSON, quotes included.
+pub(crate) fn string_content(text: &str) -> Cow<'_, str> {
+    let inner = text.get(1..text.len().saturating_sub(1)).unwrap_or("");
+    if inner.contains('\\') { Cow::Owned(unescape(inner)) } else { Cow::Borrowed(inner) }
+}
+
 /// How many bytes come before a `"`, a `\`, a control character or the end; eight at a time.
 pub(super) fn plain_length(bytes: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;

@@ -149,7 +149,7 @@ mod tests {
 
     fn verdict(rule: Value, data: Value, expected: Value) -> Verdict {
         let input = json!({"rule": rule, "data": data});
-        run(&Case { name: "small".into(), area: "log".into(), input, expected, quirk: String::new() })
+        run(&Case { name: "small".into(), area: "log".into(), input, expected, quirk: String::new(), recorded: Value::Null })
     }
 
     #[test]

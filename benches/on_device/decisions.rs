@@ -5,13 +5,13 @@ use std::ffi::CString;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use adobe_target::{CallOptions, ClientConfig, TargetClient};
+use adobe_target::{CallOptions, ClientConfig, MboxQuery, TargetClient};
 use serde_json::Value;
 
 use crate::allocations;
 use crate::library::{Client, Library};
 use crate::measure::{Effort, Rounds, Timing, process_cpu_us, time};
-use crate::requests::{self, Call, Case};
+use crate::requests::{self, Call, Case, MboxTexts};
 use crate::server::Server;
 
 /// What one class of requests took.
@@ -29,38 +29,78 @@ const NO_SERVER: &str = "127.0.0.1:9";
 pub fn print(library: Library, cases: &[Case], effort: Effort) -> BTreeMap<&'static str, Figures> {
     let mut all = BTreeMap::new();
     println!(
-        "  {:<36} {:>8} {:>8} {:>8} {:>6} {:>7} | {:>8} {:>8} {:>8} | {:>6} {:>8} | {:>6}",
-        "request", "C us", "best", "CPU", "aim", "of aim", "typed us", "best", "CPU", "allocs", "bytes", "typed"
+        "  {:<36} {:>8} {:>8} {:>8} {:>4} {:>6} {:>6} {:>7} | {:>8} {:>8} {:>6} | {:>8} {:>8} {:>6}",
+        "",
+        "C ABI us",
+        "best",
+        "CPU",
+        "aim",
+        "of it",
+        "allocs",
+        "bytes",
+        "typed us",
+        "best",
+        "allocs",
+        "mbox us",
+        "best",
+        "allocs"
     );
     for case in cases.iter().filter(|case| !case.executes) {
         let Some(client) = client(library, case, NO_SERVER) else { continue };
         let c = time_c(&client, case, effort);
-        let typed_client = typed_client(case);
-        let typed_options = case.typed_options();
-        let typed = time(effort, |number| {
-            typed_call(&typed_client, case, &typed_options[number % typed_options.len()]);
-        });
         let (count, bytes) = allocations_through_c(case);
-        let of_typed = allocations_typed(&typed_client, case, &typed_options);
         let (aim, of_aim) = against_aim(case, &c.wall);
-        println!(
-            "  {:<36} {:>8.2} {:>8.2} {:>8.2} {aim:>6} {of_aim:>7} | {:>8.2} {:>8.2} {:>8.2} | {count:>6.1} {bytes:>8.0} \
-             | {of_typed:>6.1}",
+        print!(
+            "  {:<36} {:>8.2} {:>8.2} {:>8.2} {aim:>4} {of_aim:>6} {count:>6.1} {bytes:>7.0}",
             case.name,
             c.wall.median(),
             c.wall.best(),
             c.cpu.median(),
-            typed.wall.median(),
-            typed.wall.best(),
-            typed.cpu.median(),
         );
+        let client = typed_client(case);
+        print_call(
+            effort,
+            |number, options: &[CallOptions]| {
+                typed_call(&client, case, &options[number % options.len()]);
+            },
+            &case.typed_options(),
+        );
+        let texts: Option<Vec<_>> = case.options.iter().map(|options| MboxTexts::of(case, options)).collect();
+        if let Some(texts) = texts {
+            let parameters: Vec<_> = texts.iter().map(MboxTexts::parameters).collect();
+            let queries: Vec<_> =
+                texts.iter().zip(&parameters).map(|(texts, parameters)| texts.query(parameters)).collect();
+            print_call(
+                effort,
+                |number, queries: &[MboxQuery<'_>]| {
+                    let decision =
+                        client.decide_mbox(&queries[number % queries.len()]).expect("the C ABI decided the same");
+                    assert_eq!(std::hint::black_box(decision).options.len(), case.offers);
+                },
+                &queries,
+            );
+        }
+        println!();
         all.insert(case.name, Figures { c: c.wall, cpu_with_sending: None });
     }
     let median = |name: &str| all.get(name).map(|figures: &Figures| figures.c.median());
+    println!("  typed: TargetClient::get_offers; mbox: TargetClient::decide_mbox, aim 1 us.");
     if let (Some(many), Some(few)) = (median("1 mbox in 10,000 rules"), median("1 mbox, 10 rules, page and browser")) {
         println!("  10,000 rules in the artifact against 100: {:.2} x; aim 1.3", many / few);
     }
     all
+}
+
+/// Prints median, best round and allocations of a call.
+fn print_call<T>(effort: Effort, call: impl Fn(usize, &[T]), given: &[T]) {
+    let timing = time(effort, |number| call(number, given));
+    let allocated = allocations::of(|| (0..given.len()).for_each(|number| call(number, given)));
+    print!(
+        " | {:>8.2} {:>8.2} {:>6.1}",
+        timing.wall.median(),
+        timing.wall.best(),
+        allocated.count as f64 / given.len() as f64
+    );
 }
 
 /// Requests that queue impressions, which a sender posts to a server in another process meanwhile.
@@ -266,9 +306,4 @@ fn allocations_through_c(case: &Case) -> (f64, f64) {
         }
     });
     (allocated.count as f64 / options.len() as f64, allocated.bytes as f64 / options.len() as f64)
-}
-
-fn allocations_typed(client: &TargetClient, case: &Case, options: &[CallOptions]) -> f64 {
-    let allocated = allocations::of(|| options.iter().for_each(|options| typed_call(client, case, options)));
-    allocated.count as f64 / options.len() as f64
 }

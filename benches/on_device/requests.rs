@@ -2,8 +2,8 @@
 
 use std::ffi::CString;
 
-use adobe_target::CallOptions;
 use adobe_target::delivery::model::DeliveryRequest;
+use adobe_target::{CallOptions, MboxQuery};
 use serde_json::{Value, json};
 
 use crate::artifacts::{Artifact, RULES_PER_MBOX, mbox};
@@ -61,6 +61,54 @@ impl Case {
             typed
         };
         self.options.iter().map(typed).collect()
+    }
+}
+
+/// One mbox of a visitor as texts, for `decide_mbox`.
+#[derive(Debug)]
+pub struct MboxTexts {
+    mbox: String,
+    visitor_id: String,
+    parameters: Vec<(String, String)>,
+    page_url: String,
+    referring_url: String,
+    user_agent: Option<String>,
+}
+
+impl MboxTexts {
+    /// None where more is asked than that knows.
+    pub fn of(case: &Case, options: &Value) -> Option<Self> {
+        if case.executes || case.call != Call::Offers || case.method != "on-device" {
+            return None;
+        }
+        let request = &options["request"];
+        let [mbox] = request["prefetch"]["mboxes"].as_array()?.as_slice() else { return None };
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let device = text(&request["id"]["tntId"])?;
+        let parameters = mbox["parameters"].as_object().into_iter().flatten();
+        Some(MboxTexts {
+            mbox: text(&mbox["name"])?,
+            visitor_id: device.split('.').next()?.to_owned(),
+            parameters: parameters.filter_map(|(name, value)| Some((name.clone(), text(value)?))).collect(),
+            page_url: text(&request["context"]["address"]["url"]).unwrap_or_default(),
+            referring_url: text(&request["context"]["address"]["referringUrl"]).unwrap_or_default(),
+            user_agent: text(&request["context"]["userAgent"]),
+        })
+    }
+
+    /// The parameters as they are borrowed.
+    pub fn parameters(&self) -> Vec<(&str, &str)> {
+        self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    }
+
+    pub fn query<'a>(&'a self, parameters: &'a [(&'a str, &'a str)]) -> MboxQuery<'a> {
+        MboxQuery {
+            parameters,
+            page_url: &self.page_url,
+            referring_url: &self.referring_url,
+            user_agent: self.user_agent.as_deref(),
+            ..MboxQuery::new(&self.mbox, &self.visitor_id)
+        }
     }
 }
 

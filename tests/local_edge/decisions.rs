@@ -317,3 +317,18 @@ fn every_answer_is_wholly_of_one_artifact_while_they_are_swapped() {
     });
     assert_eq!(counted(&edge, "first") + counted(&edge, "second"), 640);
 }
+
+#[test]
+fn the_built_in_audiences_are_a_path_and_a_browser() {
+    let (_edge, mut client) = edge_and_client();
+    let mut badge = |context: Value| {
+        let context = with(json!({"channel": "web"}), context);
+        let answer = client.delivered(&with(execute(&["product1"]), json!({"context": context})));
+        answer["execute"]["mboxes"][0]["options"][0]["content"].as_str().unwrap().to_owned()
+    };
+    let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
+    assert_eq!(badge(json!({})), "<span class=\"badge\">Bestseller</span>");
+    assert_eq!(badge(json!({"userAgent": firefox})), "<span class=\"badge\">Hello, Firefox</span>");
+    let sale = json!({"userAgent": firefox, "address": {"url": "https://shop.example/Sale/shoes?size=42"}});
+    assert_eq!(badge(sale), "<span class=\"badge\">On sale</span>");
+}

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::allocations;
 use crate::library::{Client, Library};
-use crate::measure::{Effort, Rounds, Timing, process_cpu_us, time};
+use crate::measure::{Effort, Rounds, Timing, complain, process_cpu_us, time};
 use crate::requests::{self, Call, Case, MboxTexts};
 use crate::server::Server;
 
@@ -236,7 +236,7 @@ fn client(library: Library, case: &Case, host: &str) -> Option<Client> {
     let client = match library.client(&requests::config(case.method, &case.artifact.json(0), host)) {
         Ok(client) => client,
         Err(error) => {
-            println!("  {:<36} target_client_create: {error}", case.name);
+            complain(&format!("{}: target_client_create: {error}", case.name));
             return None;
         }
     };
@@ -246,7 +246,7 @@ fn client(library: Library, case: &Case, host: &str) -> Option<Client> {
             Call::Attributes(names) => client.attributes_text(names, &options),
         };
         if let Err(why) = judge(case, &text) {
-            println!("  {:<36} !! {why}: {text:.400}", case.name);
+            complain(&format!("{}: {why}: {text:.400}", case.name));
             return None;
         }
     }

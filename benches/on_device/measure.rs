@@ -1,6 +1,20 @@
 //! Rounds, medians, and what the system says about this process.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+
+static SOMETHING_WAS_WRONG: AtomicBool = AtomicBool::new(false);
+
+/// Says that something could not be measured, because of an answer that was not the right one.
+pub fn complain(what: &str) {
+    SOMETHING_WAS_WRONG.store(true, Relaxed);
+    println!("  !! {what}");
+}
+
+/// Whether nothing was complained about.
+pub fn all_was_right() -> bool {
+    !SOMETHING_WAS_WRONG.load(Relaxed)
+}
 
 /// How long things are measured.
 #[derive(Debug, Clone, Copy)]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::artifacts::Artifact;
 use crate::library::{Client, Library};
-use crate::measure::{Effort, forget_peak, memory_kib};
+use crate::measure::{Effort, complain, forget_peak, memory_kib};
 use crate::server::Server;
 use crate::{allocations, library, requests};
 
@@ -20,7 +20,7 @@ fn in_a_process(arguments: &[&str]) {
     let program = std::env::current_exe().expect("this program has a path");
     let status = Command::new(program).args(arguments).status().expect("this program starts");
     if !status.success() {
-        println!("  {arguments:?} did not end well");
+        complain(&format!("{arguments:?} did not end well"));
     }
 }
 
@@ -105,7 +105,7 @@ fn load_download(library: Library, file: &str, host: &str) {
     for _ in 0..10 {
         let begun = Instant::now();
         if let Err(error) = client.refresh() {
-            println!("  target_client_refresh: {error}");
+            complain(&format!("target_client_refresh: {error}"));
             return;
         }
         times.push(begun.elapsed().as_secs_f64() * 1e3);
@@ -189,5 +189,5 @@ fn shared() -> Option<Library> {
 }
 
 fn create(library: Library, config: &CString) -> Option<Client> {
-    library.client(config).map_err(|error| println!("  target_client_create: {error}")).ok()
+    library.client(config).map_err(|error| complain(&format!("target_client_create: {error}"))).ok()
 }

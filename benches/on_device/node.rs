@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::artifacts::Artifact;
 use crate::decisions::Figures;
-use crate::measure::Effort;
+use crate::measure::{Effort, complain};
 use crate::requests::{CLIENT, Call, Case, ORGANIZATION};
 use crate::server::Server;
 
@@ -17,6 +17,7 @@ pub fn print(cases: &[Case], ours: &BTreeMap<&'static str, Figures>, effort: Eff
     let folder = match install(directory) {
         Ok(folder) => folder,
         Err(why) => {
+            // No fault of ours: nothing is complained about.
             println!("  !! NOT MEASURED: {why}");
             println!("  !! The comparison with the Node.js client needs node, npm and npm's registry.");
             return;
@@ -45,11 +46,11 @@ pub fn print(cases: &[Case], ours: &BTreeMap<&'static str, Figures>, effort: Eff
     );
     for case in cases {
         let Some(answer) = answers.iter().find(|answer| answer["name"] == case.name) else {
-            println!("  {:<36} no answer", case.name);
+            complain(&format!("{}: no answer", case.name));
             continue;
         };
         let (Some(theirs), Some(their_best)) = (answer["median"].as_f64(), answer["best"].as_f64()) else {
-            println!("  {:<36} {}", case.name, answer["error"]);
+            complain(&format!("{}: {}", case.name, answer["error"]));
             continue;
         };
         let figures = ours.get(case.name);
@@ -82,10 +83,10 @@ pub fn print(cases: &[Case], ours: &BTreeMap<&'static str, Figures>, effort: Eff
             );
         }
         if answer["offers"] != json!([case.offers]) || answer["methods"] != json!(["on-device"]) {
-            println!("    !! its answers have {} offers, decided {}", answer["offers"], answer["methods"]);
+            complain(&format!("its answers have {} offers, decided {}", answer["offers"], answer["methods"]));
         }
         if answer["changed"] == true {
-            println!("    !! it changed the options it was given");
+            complain("it changed the options it was given");
         }
     }
     println!(

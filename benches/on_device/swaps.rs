@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crate::artifacts::Artifact;
 use crate::library::{Client, Library};
-use crate::measure::{Effort, percentile};
+use crate::measure::{Effort, complain, percentile};
 use crate::requests;
 use crate::server::Server;
 
@@ -29,13 +29,13 @@ pub fn print(library: Library, effort: Effort, directory: &Path) {
         let (read, other) = match (library.client(&config), library.client(&config)) {
             (Ok(read), Ok(other)) => (read, other),
             (Err(error), _) | (_, Err(error)) => {
-                println!("  target_client_create: {error}");
+                complain(&format!("target_client_create: {error}"));
                 return;
             }
         };
         let options: Vec<CString> = (0..64).map(|number| requests::one_of_many("prefetch", number)).collect();
         if !read.offers(&options[0]) {
-            println!("  {}", read.offers_text(&options[0]));
+            complain(&read.offers_text(&options[0]));
             return;
         }
         println!("  {}:", artifact.name());
@@ -81,7 +81,7 @@ fn while_downloading(deciding: &Client, downloading: &Client, options: &[CString
         scope.spawn(|| {
             while !stop.load(Relaxed) {
                 if let Err(error) = downloading.refresh() {
-                    println!("  target_client_refresh: {error}");
+                    complain(&format!("target_client_refresh: {error}"));
                     // The decisions would wait for it.
                     downloads.fetch_add(1000, Relaxed);
                     return;

@@ -153,7 +153,10 @@ impl Shared {
             if let Some(located) = &located {
                 let context = here.common.get(here.context.clone()).map(|context| with_geo(context, located));
                 if let Some(context) = context {
+                    // What is behind the context moves with its end.
+                    let (old, new) = (here.context.len(), context.len());
                     here.common.replace_range(here.context, &context);
+                    here.generated_id = here.generated_id.map(|id| id.start + new - old..id.end + new - old);
                 }
             }
             let batch = ImpressionBatch {
@@ -161,6 +164,7 @@ impl Shared {
                 session_id,
                 cluster,
                 common: here.common,
+                own_id: here.generated_id,
                 notifications: decision.impressions,
             };
             if let Err(batch) = self.impressions.submit(batch) {

@@ -158,13 +158,12 @@ impl Artifact {
         if root.kind() != Kind::Object {
             return unusable(format!("the artifact is {} instead of an object", root.kind().described()));
         }
-        let version = match root.get("version") {
-            Some(version) => version.as_str().unwrap_or_else(|| version.raw().chars().take(32).collect()).into_owned(),
-            None => "none".to_owned(),
+        let given = root.get("version");
+        let version = given.and_then(Value::as_str).filter(|version| version.split('.').next() == Some(MAJOR_VERSION));
+        let Some(version) = version.map(|version| version.into_owned()) else {
+            let found = given.map_or("none".into(), |given| given.as_str().unwrap_or(given.raw().into()));
+            return Err(ArtifactError::UnsupportedVersion(shown(&found)));
         };
-        if version.split('.').next() != Some(MAJOR_VERSION) {
-            return Err(ArtifactError::UnsupportedVersion(version.chars().take(32).collect()));
-        }
         let rules = match root.get("rules") {
             Some(rules) if rules.kind() == Kind::Object => rules,
             Some(other) => {

@@ -94,13 +94,8 @@ pub(crate) fn decide_mbox(
     let parameters = Parameters::Pairs(query.parameters);
     let place = PlaceTexts::with(parameters);
     let mut scope = Scope::new(&context, &place, &artifact.activities, query.visitor_id);
-    let matching = if matches_all {
-        Matching::All
-    } else if query.mbox == artifact.global_mbox {
-        Matching::OnePerKey
-    } else {
-        Matching::First
-    };
+    let takes_all = matches_all || query.mbox == artifact.global_mbox;
+    let matching = if takes_all { Matching::OnePerKey } else { Matching::First };
     let mut failures = RuleFailures::default();
     let rules = select(
         artifact.mbox(query.mbox),

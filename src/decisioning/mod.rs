@@ -8,6 +8,7 @@ pub(crate) mod allocation;
 pub(crate) mod artifact;
 pub(crate) mod context;
 pub(crate) mod decide;
+pub(crate) mod domain;
 pub(crate) mod geo;
 mod hint;
 pub(crate) mod logic;
@@ -17,6 +18,8 @@ pub(crate) mod on_device;
 mod parameters;
 mod readiness;
 mod rules;
+#[cfg(test)]
+mod scripted;
 mod select;
 pub(crate) mod source;
 pub(crate) mod trace;

@@ -159,6 +159,9 @@ impl<'c> Compiler<'c> {
             None => Err(format!("`{key}` is missing")),
         };
         let (meta, consequence) = (object("meta")?, object("consequence")?);
+        if meta.has_huge_number() || consequence.has_huge_number() {
+            return Err("what it answers has a number larger than a double holds".to_owned());
+        }
         let condition = rule.get("condition").ok_or("`condition` is missing")?;
         let compiled = Condition::compile(condition).map_err(|reason| format!("`condition`: {reason}"))?;
         let key = match rule.get("ruleKey").filter(|key| !key.is_null()) {

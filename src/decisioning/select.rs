@@ -8,7 +8,6 @@ use super::rules::Rule;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Matching {
     First,
-    All,
     /// All, but of those of one key the first that fits.
     OnePerKey,
 }
@@ -62,7 +61,6 @@ pub(super) fn select<'a>(
         fitting.push(rule);
         match matching {
             Matching::First => break,
-            Matching::All => {}
             Matching::OnePerKey => seen.insert(rule.key),
         }
     }

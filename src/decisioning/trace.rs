@@ -90,7 +90,7 @@ impl TraceFacts<'_> {
         object.string("artifactLastRetrieved", &crate::clock::iso_8601(self.retrieved_ms));
         if let Some(meta) = artifact.meta {
             with_value(meta.of(&artifact.source), |meta| {
-                for (key, value) in meta.members() {
+                for (key, value) in meta.members().filter(|(_, value)| !value.has_huge_number()) {
                     object.foreign_key(&key).push_str(value.raw());
                 }
             });

@@ -55,6 +55,8 @@ pub(crate) struct DecidedHere {
     pub id: Option<Range<usize>>,
     /// Of the context in `common`, an object.
     pub context: Range<usize>,
+    /// Of the supplemental data id in `common`, where it was made for this call.
+    pub generated_id: Option<Range<usize>>,
     /// What allocation hashes of the visitor.
     pub visitor_id: String,
     pub tnt_id: Option<String>,
@@ -227,7 +229,8 @@ pub(crate) fn normalize(
     }
     let property_token = write_property(&mut common, request.property, config)?;
     let context = write_context(&mut common, request.context, now_ms)?;
-    let supplemental_data_id = write_experience_cloud(&mut common, request.experience_cloud, &experience_cookie)?;
+    let (supplemental_data_id, generated_id) =
+        write_experience_cloud(&mut common, request.experience_cloud, &experience_cookie)?;
     let shared_length = common.len();
     for (key, value) in &request.others {
         start_member(&mut common, key);
@@ -288,6 +291,7 @@ pub(crate) fn normalize(
             common,
             id: visitor.place,
             context,
+            generated_id,
             visitor_id: visitor.allocation_id,
             tnt_id: visitor.tnt_id,
             property_token,
@@ -588,12 +592,12 @@ fn write_context(out: &mut String, given: Option<Value<'_>>, now_ms: i64) -> Res
     Ok(start..out.len())
 }
 
-/// Appends `,"experienceCloud":{…}` and returns the supplemental data id in it.
+/// Appends `,"experienceCloud":{…}`; returns the supplemental data id in it, and its place where it was made here.
 fn write_experience_cloud(
     out: &mut String,
     given: Option<Value<'_>>,
     cookie: &ExperienceCloudCookie,
-) -> Result<String, TargetError> {
+) -> Result<(String, Option<Range<usize>>), TargetError> {
     out.push_str(",\"experienceCloud\":");
     let mut object = ObjectWriter::begin(out);
     let (mut analytics, mut audience_manager) = (None, None);
@@ -645,12 +649,14 @@ fn write_experience_cloud(
         }
         write_without_nulls(list.foreign_key(&key), value);
     }
-    let id = match supplemental_data_id {
-        Some(id) => id,
+    let (id, place) = match supplemental_data_id {
+        Some(id) => (id, None),
         None => {
             let id = ids::supplemental_data_id();
-            list.string("supplementalDataId", &id);
-            id
+            let out = list.key("supplementalDataId");
+            let start = out.len() + 1;
+            write_str(out, &id);
+            (id, Some(start..out.len() - 1))
         }
     };
     if !has_logging {
@@ -658,7 +664,7 @@ fn write_experience_cloud(
     }
     list.end();
     object.end();
-    Ok(id)
+    Ok((id, place))
 }
 
 fn write_execute(out: &mut String, given: Option<Value<'_>>, added: &[(&str, i64)]) {

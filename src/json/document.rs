@@ -49,6 +49,8 @@ const ESCAPED: u8 = 1;
 const HAS_NULL_MEMBER: u8 = 2;
 /// Something in here is nested too deeply to be indexed.
 const TOO_DEEP: u8 = 4;
+/// A number in here is beyond what a double holds.
+const HUGE_NUMBER: u8 = 8;
 
 #[derive(Debug, Clone, Copy)]
 struct Node {
@@ -163,6 +165,11 @@ impl<'d> Value<'d> {
     /// Whether something in here is nested so deeply that it was checked but not indexed: it looks empty.
     pub(crate) fn is_too_deep(self) -> bool {
         self.node().flags & TOO_DEEP != 0
+    }
+
+    /// Whether a number in here is so large that most readers of JSON refuse it. Only noted in artifacts.
+    pub(crate) fn has_huge_number(self) -> bool {
+        self.node().flags & HUGE_NUMBER != 0
     }
 
     /// Whether an object in here has a member that is null.
@@ -417,15 +424,23 @@ impl Parser<'_> {
             self.at += 1;
             self.digits()?;
         }
-        if let Some(b'e' | b'E') = self.peek() {
+        let exponent = matches!(self.peek(), Some(b'e' | b'E'));
+        if exponent {
             self.at += 1;
             if let Some(b'+' | b'-') = self.peek() {
                 self.at += 1;
             }
             self.digits()?;
         }
-        self.close(index, 0);
-        Ok(0)
+        let mut flags = 0;
+        let start = self.nodes.get(index).map_or(0, |node| node.start as usize);
+        // Fewer digits cannot make one.
+        if self.strictness == Strictness::Artifact && (self.at - start > 300 || exponent) {
+            let number = self.text.get(start..self.at).and_then(|text| text.parse::<f64>().ok());
+            flags = if number.is_some_and(f64::is_finite) { 0 } else { HUGE_NUMBER };
+        }
+        self.close(index, flags);
+        Ok(flags)
     }
 
     fn string(&mut self) -> Result<(), ParseError> {

@@ -1,10 +1,11 @@
 //! A bounded queue in memory and the threads that empty it.
 //!
-//! A batch is what one decision reports: it goes out as one request, with the session, visitor, property, context and
-//! cluster of the decision. Requests of one session go one after the other. What may succeed later is sent again, with
+//! A batch is what one decision reports. Those that share session, visitor, property, context and cluster go out
+//! together, in the order of their decisions. Requests of one session go one after the other. What may succeed later is sent again, with
 //! backoff, until its time to live; its `impressionId`s keep it from counting twice. No lock is held while sending.
 
 use std::collections::{HashSet, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -35,6 +36,8 @@ pub(crate) struct ImpressionBatch {
     pub cluster: Option<String>,
     /// Members of the request besides its own id and the notifications.
     pub common: String,
+    /// Of an id in `common` that was made for this decision alone, and does not keep it from going out with others.
+    pub own_id: Option<Range<usize>>,
     pub notifications: Vec<Impression>,
 }
 
@@ -94,6 +97,44 @@ struct State {
     /// What was pending when it began, and how the counts stood.
     at_close: Option<QueueStats>,
     stopped: bool,
+}
+
+impl ImpressionBatch {
+    /// Whether one request can report both.
+    fn goes_with(&self, other: &ImpressionBatch) -> bool {
+        self.query == other.query && self.cluster == other.cluster && self.around_id() == other.around_id()
+    }
+
+    fn around_id(&self) -> (Option<&str>, Option<&str>) {
+        match &self.own_id {
+            None => (Some(&self.common), None),
+            Some(place) => (self.common.get(..place.start), self.common.get(place.end..)),
+        }
+    }
+}
+
+impl State {
+    /// Adds what can go out together with a batch that is about to, up to a number of notifications. Another of its
+    /// session that cannot ends it, so that the order stays.
+    fn gather(&mut self, first: &mut Waiting, most: usize) {
+        if first.attempts > 0 {
+            return;
+        }
+        let mut at = 0;
+        while let Some(other) = self.waiting.get(at) {
+            if other.batch.session_id != first.batch.session_id {
+                at += 1;
+                continue;
+            }
+            let together = first.batch.notifications.len() + other.batch.notifications.len();
+            if other.attempts > 0 || together > most || !other.batch.goes_with(&first.batch) {
+                return;
+            }
+            if let Some(other) = self.waiting.remove(at) {
+                first.batch.notifications.extend(other.batch.notifications);
+            }
+        }
+    }
 }
 
 /// What the threads need besides the queue.
@@ -250,7 +291,7 @@ fn work(shared: &Shared) {
             is_due && !sessions.contains(&waiting.batch.session_id)
         };
         let next = state.waiting.iter().position(|waiting| ready(waiting, &state.sessions));
-        let Some(waiting) = next.and_then(|at| state.waiting.remove(at)) else {
+        let Some(mut waiting) = next.and_then(|at| state.waiting.remove(at)) else {
             let soonest = state.waiting.iter().map(|waiting| waiting.due).min();
             state.idle += 1;
             state.next_wake = soonest.filter(|due| *due > now);
@@ -269,6 +310,7 @@ fn work(shared: &Shared) {
             shared.changed.notify_all();
             continue;
         }
+        state.gather(&mut waiting, shared.settings.max_batch);
         let control = Arc::new(CallControl::new(shared.settings.timeout));
         state.in_flight.push(Arc::clone(&control));
         state.sessions.insert(waiting.batch.session_id.clone());

@@ -12,7 +12,7 @@ use crate::json::{Kind, Value};
 pub(super) const MAX_LEVELS: usize = 100;
 
 /// Values in a condition, names of operators not counted.
-pub(super) const MAX_VALUES: usize = 100_000;
+pub(super) const MAX_VALUES: usize = 1_000_000;
 
 /// How much of an unknown operator's name an error shows, in characters.
 const SHOWN_NAME: usize = 64;

@@ -4,7 +4,7 @@
 use std::ffi::CString;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::artifacts::Artifact;
 use crate::library::{Client, Library};
@@ -159,22 +159,16 @@ pub fn visitors(kind: &str, count: &str, host: &str) {
         let options = requests::one_of_many(kind, number);
         assert!(client.offers(&options), "{}", client.offers_text(&options));
     };
-    // Pools, buffers and queues have their size after some.
-    let warm = count / 10;
-    (0..warm).for_each(visit);
-    let settle = || std::thread::sleep(Duration::from_millis(if kind == "execute" { 3000 } else { 0 }));
-    settle();
-    let before = memory_kib("VmRSS");
-    (warm..warm + count).for_each(visit);
-    let at_the_end = memory_kib("VmRSS");
-    settle();
-    println!(
-        "  {kind}: {before} KiB after {warm} visitors, {at_the_end} KiB after {count} more ({:+} KiB), {} KiB at rest; \
-         peak {} KiB",
-        at_the_end - before,
-        memory_kib("VmRSS"),
-        memory_kib("VmHWM")
-    );
+    // The queue of impressions, pools and buffers have their size after some; from then on nothing should grow.
+    print!("  {kind}: ");
+    let mut next = 0;
+    for share in [10, 40, 70, 100] {
+        let end = count / 100 * share;
+        (next..end).for_each(visit);
+        next = end;
+        print!("{} KiB after {end} visitors, ", memory_kib("VmRSS"));
+    }
+    println!("peak {} KiB", memory_kib("VmHWM"));
     if kind == "execute" {
         println!("  stats: {}", client.stats());
     }

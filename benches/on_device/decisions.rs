@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::allocations;
 use crate::library::{Client, Library};
-use crate::measure::{Effort, Rounds, Timing, complain, process_cpu_us, time};
+use crate::measure::{Effort, Rounds, Timing, complain, process_cpu_us, thread_cpu_us, time};
 use crate::requests::{self, Call, Case, MboxTexts};
 use crate::server::Server;
 
@@ -108,11 +108,11 @@ pub fn print_executes(library: Library, cases: &[Case], effort: Effort) -> BTree
     let mut all = BTreeMap::new();
     let server = Server::start(&[]);
     println!(
-        "  {:<36} {:>8} {:>8} {:>6} {:>7} {:>9} | {:>8} {:>9}",
-        "request", "burst us", "best", "aim", "of aim", "CPU us", "flood us", "CPU us"
+        "  {:<36} {:>8} {:>8} {:>8} {:>4} {:>6} {:>8} | {:>8} {:>8}",
+        "", "burst us", "best", "CPU", "aim", "of it", "all CPU", "flood us", "all CPU"
     );
     for case in cases.iter().filter(|case| case.executes) {
-        let Some((burst, cpu)) = time_bursts(library, case, server.host(), effort) else { continue };
+        let Some((burst, all_cpu)) = time_bursts(library, case, server.host(), effort) else { continue };
         let Some(client) = client(library, case, server.host()) else { continue };
         let (mut calls, before) = (0, process_cpu_us());
         let options = case.c_options();
@@ -121,17 +121,18 @@ pub fn print_executes(library: Library, cases: &[Case], effort: Effort) -> BTree
             client.offers(&options[number % options.len()]);
         });
         let flood_cpu = (process_cpu_us() - before) / calls as f64;
-        let (aim, of_aim) = against_aim(case, &burst);
+        let (aim, of_aim) = against_aim(case, &burst.wall);
         println!(
-            "  {:<36} {:>8.2} {:>8.2} {aim:>6} {of_aim:>7} {:>9.2} | {:>8.2} {flood_cpu:>9.2}",
+            "  {:<36} {:>8.2} {:>8.2} {:>8.2} {aim:>4} {of_aim:>6} {:>8.2} | {:>8.2} {flood_cpu:>8.2}",
             case.name,
-            burst.median(),
-            burst.best(),
-            cpu.median(),
+            burst.wall.median(),
+            burst.wall.best(),
+            burst.cpu.median(),
+            all_cpu.median(),
             flood.wall.median(),
         );
         println!("    after a flood of {calls}: {}", client.stats());
-        all.insert(case.name, Figures { c: burst, cpu_with_sending: Some(cpu.median()) });
+        all.insert(case.name, Figures { c: burst.wall, cpu_with_sending: Some(all_cpu.median()) });
     }
     println!(
         "  burst: calls of a new client whose queue has room for all; its CPU is that of all threads until all was"
@@ -140,23 +141,25 @@ pub fn print_executes(library: Library, cases: &[Case], effort: Effort) -> BTree
     all
 }
 
-/// Every round has a client of its own with an empty queue. Wall time of the calls; CPU time with all the sending.
-fn time_bursts(library: Library, case: &Case, host: &str, effort: Effort) -> Option<(Rounds, Rounds)> {
+/// Every round has a client of its own with an empty queue. What the calls took, and the CPU time of a call on all
+/// threads until everything was sent.
+fn time_bursts(library: Library, case: &Case, host: &str, effort: Effort) -> Option<(Timing, Rounds)> {
     let options = case.c_options();
     let calls = 5_000 / case.offers.max(1);
-    let (mut rounds, mut cpu) = (Vec::new(), Vec::new());
+    let (mut wall, mut cpu, mut all_cpu) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..effort.rounds {
         let client = client(library, case, host)?;
-        let before = process_cpu_us();
+        let (all_before, before) = (process_cpu_us(), thread_cpu_us());
         let begun = Instant::now();
         for number in 0..calls {
             client.offers(&options[number % options.len()]);
         }
-        rounds.push(begun.elapsed().as_secs_f64() * 1e6 / calls as f64);
+        wall.push(begun.elapsed().as_secs_f64() * 1e6 / calls as f64);
+        cpu.push((thread_cpu_us() - before) / calls as f64);
         drop(client);
-        cpu.push((process_cpu_us() - before) / calls as f64);
+        all_cpu.push((process_cpu_us() - all_before) / calls as f64);
     }
-    Some((Rounds::new(rounds), Rounds::new(cpu)))
+    Some((Timing { wall: Rounds::new(wall), cpu: Rounds::new(cpu) }, Rounds::new(all_cpu)))
 }
 
 /// One thread against two on one client.

@@ -123,7 +123,8 @@ pub fn process_cpu_us() -> f64 {
     clock_us(libc::CLOCK_PROCESS_CPUTIME_ID)
 }
 
-fn thread_cpu_us() -> f64 {
+/// CPU time of the calling thread, in microseconds.
+pub fn thread_cpu_us() -> f64 {
     clock_us(libc::CLOCK_THREAD_CPUTIME_ID)
 }
 

@@ -414,6 +414,8 @@ target_status target_client_refresh(target_client *client,
  *    "decisions":n,                 calls decided on this machine
  *    "rule_errors":n,               conditions that could not be evaluated: their rules did not match
  *    "geo":{"look_ups":n,"failures":n,"cache_hits":n},
+ *    "queue":{"accepted":n,"acknowledged":n,"rejected":n,"dropped":n,"pending":n,"not_queued":n},
+ *                                   notifications in the background
  *    "artifact":{"version":"1.0.0","etag":"...","location":"...",
  *                "age_ms":n,        since it was downloaded
  *                "checked_ms":n,    since the CDN last said that it is current

@@ -161,7 +161,7 @@ impl Shared {
             }
             let batch = ImpressionBatch {
                 query: query(&self.config, &session_id),
-                session_id,
+                session_id: session_id.into(),
                 cluster,
                 common: here.common,
                 own_id: here.generated_id,

@@ -167,8 +167,7 @@ impl Search {
             repeatable: true,
         };
         // Repeating is done here, with more patience than a call has.
-        let mut once = RetryPolicy::default();
-        once.max_attempts = 1;
+        let once = RetryPolicy { max_attempts: 1, ..RetryPolicy::default() };
         let answer = deliver(&*self.transport, &shipment, &once, &self.life, &self.stats)
             .map_err(|undelivered| undelivered.error)?;
         let answer = Answer::new(answer.body)?;

@@ -150,29 +150,32 @@ pub enum SpoolSync {
     Each,
 }
 
-/// The background queue of notifications. Its keys are checked; the queue itself is not in this version.
+/// The background queue. In this version it is in memory and sends the impressions of decisions on this machine;
+/// there is no spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueConfig {
-    /// Notifications in memory.
+    /// Notifications that wait or are on their way, at the most. A decision whose impressions find no room has
+    /// them in [`Meta::not_queued`](crate::Meta::not_queued).
     pub max_queued: u64,
-    /// Notifications per request.
+    /// Notifications in one request that decisions of one visitor and session share. So many decisions that wait
+    /// are not waited with any longer. What one decision has shown goes out together, whatever this is.
     pub max_batch: u64,
-    /// Longest wait before a batch goes out.
+    /// Longest wait before the first attempt.
     pub flush_interval: Duration,
-    /// Senders.
+    /// Threads that send, 1 to 32, started when they are needed. One session has one request at a time.
     pub workers: u64,
-    /// Upper bound of the first wait before a batch is repeated.
+    /// Upper bound of the wait before the second attempt; it doubles.
     pub retry_base_delay: Duration,
-    /// Upper bound of every wait.
+    /// Upper bound of every wait. Ten times as much where the edge asks for a wait.
     pub retry_max_delay: Duration,
-    /// From acceptance to `expired`; the default depends on `spool_dir`.
+    /// From acceptance to the last attempt; after it a notification is dropped as `expired`. None: half an hour.
     pub time_to_live: Option<Duration>,
-    /// Makes the queue durable.
+    /// Makes the queue durable. Not in this version: [`TargetError::Unsupported`].
     pub spool_dir: Option<PathBuf>,
-    /// Bound of the spool.
+    /// Bound of the spool. Without effect in this version.
     pub spool_max_bytes: u64,
-    /// When a spooled notification is safe.
+    /// When a spooled notification is safe. Without effect in this version.
     pub spool_sync: SpoolSync,
 }
 
@@ -222,25 +225,26 @@ pub struct ClientConfig {
     pub property_token: Option<String>,
     /// Query parameter `version`.
     pub version: Option<String>,
-    /// Artifact path, lower-cased.
+    /// Part of the artifact's address, lower-cased and escaped.
     pub environment: String,
-    /// CDN host of the artifact.
+    /// CDN host of the artifact, as long as `cdn_base_path` names no other.
     pub cdn_environment: CdnEnvironment,
     /// `host[:port][/path]` of artifact and geo look-up, or a whole URL.
     pub cdn_base_path: String,
-    /// Whole URL of the artifact.
+    /// Whole URL of the artifact. Its query may be a signature and is shown nowhere.
     pub artifact_location: Option<String>,
     /// Form of the artifact; None: by the file name.
     pub artifact_format: Option<ArtifactFormat>,
-    /// An artifact given by the caller, as JSON text.
+    /// An artifact to start with, as JSON text. Polling updates it after the first interval.
     pub artifact_payload: Option<String>,
-    /// Keeps the last good artifact on disk.
+    /// Keeps the last good artifact on disk and starts from it. Clients and processes may share it.
     pub artifact_cache_dir: Option<PathBuf>,
-    /// Between downloads of the artifact; zero stops polling, less than five minutes is raised to that.
+    /// Between downloads of the artifact, a tenth more or less. Less than five minutes is raised to that; zero stops
+    /// polling once a first download has succeeded.
     pub polling_interval: Duration,
-    /// How long create waits for the first artifact.
+    /// How long create waits for the first artifact and the location hint. Not getting them in time is no error.
     pub maximum_wait_ready: Duration,
-    /// On-device: every matching rule of these mboxes counts.
+    /// On-device: mboxes of which every matching rule counts, not the first alone.
     pub all_matching_mboxes: Vec<String>,
     /// Sends SDK telemetry with delivery requests.
     pub telemetry_enabled: bool,
@@ -258,7 +262,7 @@ pub struct ClientConfig {
     pub retry: RetryPolicy,
     /// Repeat clicks and orders although the edge may have counted them.
     pub retry_clicks: bool,
-    /// The background queue.
+    /// The background queue of impressions.
     pub notifications: QueueConfig,
     /// Events kept until somebody takes them.
     pub event_buffer: usize,
@@ -510,6 +514,23 @@ const KEYS: [&str; 34] = [
     "fixed_clock_ms",
 ];
 
+const TLS_KEYS: [&str; 4] = ["ca_file", "roots", "client_certificate_file", "client_key_file"];
+
+const RETRY_KEYS: [&str; 3] = ["max_attempts", "base_delay", "max_delay"];
+
+const QUEUE_KEYS: [&str; 10] = [
+    "max_queued",
+    "max_batch",
+    "flush_interval",
+    "workers",
+    "retry_base_delay",
+    "retry_max_delay",
+    "time_to_live",
+    "spool_dir",
+    "spool_max_bytes",
+    "spool_sync",
+];
+
 /// What goes into every request's query has to leave room for the rest of it.
 const MAX_QUERY_VALUE: usize = 1024;
 const MAX_HEADERS: usize = 100;
@@ -603,8 +624,7 @@ fn strings(member: &Member<'_>) -> Result<Vec<String>, TargetError> {
 
 fn read_tls(member: &Member<'_>) -> Result<TlsSettings, TargetError> {
     let mut tls = TlsSettings::default();
-    let keys = ["ca_file", "roots", "client_certificate_file", "client_key_file"];
-    read_members(member.object()?, &member.path(), &keys, |key, member| {
+    read_members(member.object()?, &member.path(), &TLS_KEYS, |key, member| {
         match key {
             "ca_file" => tls.ca_file = member.text()?.map(PathBuf::from),
             "roots" => tls.roots = choice(&member, &[("bundled", TlsRoots::Bundled), ("system", TlsRoots::System)])?,
@@ -637,7 +657,7 @@ fn read_headers(member: &Member<'_>) -> Result<BTreeMap<String, String>, TargetE
 
 fn read_retry(member: &Member<'_>) -> Result<RetryPolicy, TargetError> {
     let mut retry = RetryPolicy::default();
-    read_members(member.object()?, &member.path(), &["max_attempts", "base_delay", "max_delay"], |key, member| {
+    read_members(member.object()?, &member.path(), &RETRY_KEYS, |key, member| {
         match key {
             "max_attempts" => retry.max_attempts = u32::try_from(member.count(1)?).unwrap_or(u32::MAX),
             "base_delay" => retry.base_delay = milliseconds(&member, 0)?,
@@ -650,19 +670,7 @@ fn read_retry(member: &Member<'_>) -> Result<RetryPolicy, TargetError> {
 
 fn read_queue(member: &Member<'_>) -> Result<QueueConfig, TargetError> {
     let mut queue = QueueConfig::default();
-    let keys = [
-        "max_queued",
-        "max_batch",
-        "flush_interval",
-        "workers",
-        "retry_base_delay",
-        "retry_max_delay",
-        "time_to_live",
-        "spool_dir",
-        "spool_max_bytes",
-        "spool_sync",
-    ];
-    read_members(member.object()?, &member.path(), &keys, |key, member| {
+    read_members(member.object()?, &member.path(), &QUEUE_KEYS, |key, member| {
         match key {
             "max_queued" => queue.max_queued = member.count(1)?,
             "max_batch" => queue.max_batch = member.count(1)?,
@@ -810,6 +818,67 @@ mod tests {
     fn a_configuration_can_be_printed_without_its_secrets() {
         let config = config(r#","proxy":"http://user:secret@proxy:3128""#).unwrap();
         assert!(!format!("{config:?}").contains("secret"));
+    }
+
+    /// The keys of the documentation's tables, each with its default as it is written there.
+    fn documented() -> Vec<(&'static str, &'static str)> {
+        let page = include_str!("../docs/configuration.md");
+        let (tables, _) = page.split_once("## Options of a call").unwrap();
+        let rows = tables.lines().filter(|line| line.starts_with("| `"));
+        rows.flat_map(|row| {
+            let cells: Vec<_> = row.split('|').map(str::trim).collect();
+            let keys = cells[1].split(", ").map(|key| key.trim_matches('`'));
+            keys.zip(cells[3].split(", ").chain(std::iter::repeat("")))
+        })
+        .collect()
+    }
+
+    #[test]
+    fn every_key_is_documented_and_no_other() {
+        let below = |of: &'static str, keys: &[&str]| keys.iter().map(|key| format!("{of}.{key}")).collect::<Vec<_>>();
+        let mut keys = below("tls", &TLS_KEYS);
+        keys.extend(below("retry", &RETRY_KEYS));
+        keys.extend(below("notifications", &QUEUE_KEYS));
+        let parents = ["tls", "retry", "notifications"];
+        keys.extend(KEYS.iter().filter(|key| !parents.contains(key)).map(|key| (*key).to_owned()));
+        keys.sort_unstable();
+        let mut found: Vec<_> = documented().into_iter().map(|(key, _)| key.to_owned()).collect();
+        found.sort_unstable();
+        assert_eq!(found, keys);
+
+        let header = include_str!("../include/adobe_target.h");
+        let (_, header) = header.split_once("* Configuration (").unwrap();
+        let (header, _) = header.split_once("* Options of a call").unwrap();
+        for key in KEYS {
+            let is_there = header.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == key);
+            assert!(is_there, "the header does not tell of {key}");
+        }
+        for key in TLS_KEYS.iter().chain(&RETRY_KEYS).chain(&QUEUE_KEYS) {
+            assert!(header.contains(&format!("\"{key}\"")), "the header does not tell of {key}");
+        }
+    }
+
+    /// A key that is set to what the documentation calls its default changes nothing.
+    #[test]
+    fn documented_defaults_are_the_defaults() {
+        let mut checked = 0;
+        for (key, default) in documented() {
+            let bare = default.trim_matches('`');
+            let is_word = bare != default && bare.bytes().all(|b| b.is_ascii_lowercase() || b"-.".contains(&b));
+            let value = match serde_json::from_str::<serde_json::Value>(bare) {
+                Ok(value) => value.to_string(),
+                Err(_) if is_word => format!("\"{bare}\""),
+                // In words, or there is none.
+                Err(_) => continue,
+            };
+            let member = match key.split_once('.') {
+                Some((parent, key)) => format!(r#","{parent}":{{"{key}":{value}}}"#),
+                None => format!(r#","{key}":{value}"#),
+            };
+            assert_eq!(config(&member).unwrap(), config("").unwrap(), "{member}");
+            checked += 1;
+        }
+        assert!(checked > 25, "{checked}");
     }
 
     #[test]

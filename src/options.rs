@@ -322,6 +322,21 @@ mod tests {
     }
 
     #[test]
+    fn every_option_is_documented() {
+        let page = include_str!("../docs/configuration.md");
+        let (_, page) = page.split_once("## Options of a call").unwrap();
+        let (page, _) = page.split_once("## Results").unwrap();
+        let header = include_str!("../include/adobe_target.h");
+        let (_, header) = header.split_once("* Options of a call").unwrap();
+        let (header, _) = header.split_once("* The result of a call").unwrap();
+        for key in KEYS {
+            assert!(page.contains(&format!("`{key}`")), "the page does not tell of {key}");
+            let is_there = header.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == key);
+            assert!(is_there, "the header does not tell of {key}");
+        }
+    }
+
+    #[test]
     fn typed_options_read_back() {
         let options = CallOptions::new(DeliveryRequest { request_id: Some("r".into()), ..Default::default() })
             .session_id("s")

@@ -197,6 +197,11 @@ pub(crate) fn normalize(
         return Err(TargetError::invalid_options("request.prefetch", message));
     }
     let notifications = checked_notifications(&request, operation)?;
+    if circumstances.decided_here && !notifications.is_empty() {
+        let message = "a request that is decided on this machine cannot report `request.notifications`; \
+                       send_notifications does";
+        return Err(TargetError::invalid_options("request.notifications", message));
+    }
     let executes = !execute.is_empty() || !added.is_empty();
 
     let cookie = VisitorCookie::parse(options.target_cookie.as_deref().unwrap_or(""), now_ms);

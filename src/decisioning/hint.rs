@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use super::readiness::Readiness;
 use super::source::Surroundings;
 use crate::config::{ClientConfig, RetryPolicy};
-use crate::cookies::cluster_of_device_id;
 use crate::delivery::normalize::{Circumstances, normalize, query};
 use crate::delivery::telemetry::TelemetryQueue;
 use crate::envelope::{Answer, Digest};
@@ -173,18 +172,17 @@ impl Search {
         let answer = Answer::new(answer.body)?;
         let document = answer.document()?;
         let digest = Digest::of(document.root(), false);
-        let of_id = digest.tnt_id.as_deref().and_then(cluster_of_device_id).map(str::to_owned);
-        Ok(digest.cluster.or(of_id))
+        Ok(digest.cluster)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::scripted::{Scripted, Step};
     use super::*;
     use crate::clock::Clock;
     use crate::events::Events;
     use crate::transport::HttpResponse;
+    use crate::transport::scripted::{Scripted, Step};
 
     struct Scene {
         edge: Arc<Scripted>,

@@ -199,7 +199,7 @@ pub extern "C" fn target_client_wait_ready(
 }
 
 /// Downloads the rule artifact of on-device decisioning now, without waiting for the polling interval. Blocks until
-/// that is over, two minutes at the most; a download that runs already serves too. Whatever comes, the last good
+/// that is over, two minutes at the most, and behind a download that runs already. Whatever comes, the last good
 /// artifact stays in force until a better one is.
 ///
 /// @param client  The client. Must not be NULL.

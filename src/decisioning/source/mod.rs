@@ -241,11 +241,12 @@ impl Source {
         lock(&self.shared.progress).failure.clone()
     }
 
-    /// Downloads now and returns when that is over; a download that runs already serves too.
+    /// Downloads and returns when that is over. A download that runs already may bring what was there before, so one
+    /// more follows it, for all who have asked meanwhile.
     pub(crate) fn refresh(&self) -> Result<ArtifactRefresh, TargetError> {
         let mut progress = lock(&self.shared.progress);
-        let awaited = if progress.running { progress.begun } else { progress.begun + 1 };
-        if !progress.running && !progress.stopped {
+        let awaited = progress.begun + 1;
+        if !progress.stopped {
             progress.wanted = true;
             drop(progress);
             self.shared.life.notify();

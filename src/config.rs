@@ -321,8 +321,8 @@ impl ClientConfig {
     /// # Errors
     /// [`TargetError::InvalidJson`], or [`TargetError::InvalidOptions`] that names the key.
     pub fn from_json(text: &str) -> Result<Self, TargetError> {
-        let document =
-            Document::parse(text, Strictness::Options).map_err(|error| TargetError::invalid_json("config", &error))?;
+        let document = Document::outline(text, Strictness::Options, LEVELS)
+            .map_err(|error| TargetError::invalid_json("config", &error))?;
         let root = document.root();
         if root.kind() != Kind::Object {
             return Err(TargetError::invalid_options("config", "Options map is required"));
@@ -472,6 +472,10 @@ impl ClientConfig {
         Ok(())
     }
 }
+
+/// Objects in objects whose members are looked at: the configuration itself, and `tls` and the like in it. Below are
+/// the contents of `artifact_payload` alone, of which a whole index would be larger than the text.
+const LEVELS: usize = 2;
 
 const KEYS: [&str; 34] = [
     "client",

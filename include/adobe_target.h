@@ -114,8 +114,8 @@
  *     retry_clicks           false: whether clicks and orders are repeated although they may have been counted
  *     event_buffer           1024: events kept for target_next_event
  *     close_timeout          2000: what target_client_free waits for calls in flight and what waits to be sent
- *     fixed_clock_ms         integer: what decisions, cookies and timestamps see as now: for reproducible tests, and to
- *                            see what visitors will see on a coming day
+ *     fixed_clock_ms         integer: what decisions, cookies and timestamps see as now: for reproducible tests,
+ *                            and for a look at what visitors will see on a coming day
  *
  *     For clients that decide on this machine:
  *
@@ -131,10 +131,10 @@
  *     all_matching_mboxes    array of strings: mboxes of which every matching rule counts, not the first alone
  *
  *     notifications          object: how what such decisions show is reported in the background. "max_queued" 10000
- *                            notifications, "max_batch" 50 in a request, "flush_interval" 1000: the longest wait before
- *                            they go out, "workers" 2, "retry_base_delay" 500, "retry_max_delay" 30000,
- *                            "time_to_live" 1800000. Known and checked, but for what is not in this version:
- *                            "spool_max_bytes", "spool_sync"; with "spool_dir": TARGET_ERR_UNSUPPORTED
+ *                            notifications, "max_batch" 50 in a request, "flush_interval" 1000: the longest
+ *                            wait before they go out, "workers" 2, "retry_base_delay" 500, "retry_max_delay"
+ *                            30000, "time_to_live" 1800000. Known and checked, but for what is not in this
+ *                            version: "spool_max_bytes", "spool_sync"; with "spool_dir": TARGET_ERR_UNSUPPORTED
  *
  * Options of a call
  *
@@ -151,15 +151,14 @@
  *     customer_ids           array of CustomerId, or object {"code":"id"} or
  *                            {"code":{"id":"id","authState":0|1|2}}
  *     consumer_id            string: names the caller when several calls are stitched together
- *     decisioning_method     instead of the client's. A client that was made for "server-side" has no artifact to decide
- *                            from
+ *     decisioning_method     instead of the client's. A client that was made for "server-side" has no artifact
  *     timeout, retry_clicks  instead of the client's
  *
  * The result of a call (the envelope)
  *
  *     request                     the request as it was sent
- *     response                    the Delivery API response as it came, or as it was decided here: "status" is 206 then
- *                                 where the edge knows more
+ *     response                    the Delivery API response as it came, or as it was decided here: "status" is 206
+ *                                 then where the edge knows more
  *     target_cookie               {"name":"mbox","value":"...","maxAge":seconds}: the cookie to set, and to give as
  *                                 "target_cookie" of the visitor's next call
  *     target_location_hint_cookie {"name":"mboxEdgeCluster","value":"...","maxAge":1860}; absent when no cluster

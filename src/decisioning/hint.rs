@@ -178,11 +178,11 @@ impl Search {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scripted::{Scripted, Step};
     use super::*;
     use crate::clock::Clock;
     use crate::events::Events;
     use crate::transport::HttpResponse;
+    use crate::transport::scripted::{Scripted, Step};
 
     struct Scene {
         edge: Arc<Scripted>,

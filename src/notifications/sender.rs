@@ -576,3 +576,7 @@ impl Settings {
         });
     }
 }
+
+#[cfg(test)]
+#[path = "sender_tests.rs"]
+mod tests;

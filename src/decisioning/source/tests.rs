@@ -1,8 +1,8 @@
 //! When the source asks, what it accepts, and what it tells: over a scripted transport, with short waits.
 
-use super::super::scripted::{Asked, Gate, Scripted, Step, answer};
 use super::*;
 use crate::ids;
+use crate::transport::scripted::{Asked, Gate, Scripted, Step, answer};
 use serde_json::Value;
 use std::path::PathBuf;
 

@@ -162,7 +162,11 @@ pub(super) fn write_property(
 }
 
 /// Appends `,"context":{…}`; returns where the object is.
-pub(super) fn write_context(out: &mut String, given: Option<Value<'_>>, now_ms: i64) -> Result<Range<usize>, TargetError> {
+pub(super) fn write_context(
+    out: &mut String,
+    given: Option<Value<'_>>,
+    now_ms: i64,
+) -> Result<Range<usize>, TargetError> {
     out.push_str(",\"context\":");
     let start = out.len();
     let mut object = ObjectWriter::begin(out);

@@ -63,7 +63,9 @@ fn try_scene(members: &str, timing: Timing, steps: impl IntoIterator<Item = Step
         clock: Clock { fixed_ms: Some(1000) },
         readiness: Arc::clone(&readiness),
     };
-    let source = Source::start(&ClientConfig::from_json(&config).unwrap(), surroundings, timing)?;
+    let mut config = ClientConfig::from_json(&config).unwrap();
+    let payload = config.artifact_payload.take();
+    let source = Source::start(&config, payload, surroundings, timing)?;
     Ok(Scene { cdn, events, readiness, source })
 }
 

@@ -113,9 +113,9 @@
  *     retry                  object: "max_attempts" 3, "base_delay" 100, "max_delay" 2000
  *     retry_clicks           false: whether clicks and orders are repeated although they may have been counted
  *     event_buffer           1024: events kept for target_next_event
- *     close_timeout          2000: what target_client_free waits for calls in flight and for impressions
- *     fixed_clock_ms         integer: what decisions, cookies and timestamps see as now, for reproducible tests and
- *                            to see what a coming date brings
+ *     close_timeout          2000: what target_client_free waits for calls in flight and what waits to be sent
+ *     fixed_clock_ms         integer: what decisions, cookies and timestamps see as now: for reproducible tests,
+ *                            and for a look at what visitors will see on a coming day
  *
  *     For clients that decide on this machine:
  *
@@ -130,12 +130,11 @@
  *     maximum_wait_ready     3000: what target_client_create waits for the first artifact
  *     all_matching_mboxes    array of strings: mboxes of which every matching rule counts, not the first alone
  *
- *     notifications          object: the background queue, which sends the impressions of what "execute" has shown.
- *                            "max_queued" 10000 notifications; "max_batch" 50 of them in one request;
- *                            "flush_interval" 1000, the longest wait before the first attempt; "workers" 2 threads,
- *                            at most 32; "retry_base_delay" 500 and "retry_max_delay" 30000 between attempts;
- *                            "time_to_live" 1800000, after it a notification is dropped. "spool_max_bytes" and
- *                            "spool_sync" are checked; "spool_dir" is not in this version: TARGET_ERR_UNSUPPORTED
+ *     notifications          object: how what such decisions show is reported in the background. "max_queued" 10000
+ *                            notifications, "max_batch" 50 in a request, "flush_interval" 1000: the longest
+ *                            wait before they go out, "workers" 2, "retry_base_delay" 500, "retry_max_delay"
+ *                            30000, "time_to_live" 1800000. Known and checked, but for what is not in this
+ *                            version: "spool_max_bytes", "spool_sync"; with "spool_dir": TARGET_ERR_UNSUPPORTED
  *
  * Options of a call
  *
@@ -152,15 +151,14 @@
  *     customer_ids           array of CustomerId, or object {"code":"id"} or
  *                            {"code":{"id":"id","authState":0|1|2}}
  *     consumer_id            string: names the caller when several calls are stitched together
- *     decisioning_method     instead of the client's, which must be "on-device" or "hybrid" for there to be an
- *                            artifact; target_send_notifications always asks the edge
+ *     decisioning_method     instead of the client's. A client that was made for "server-side" has no artifact
  *     timeout, retry_clicks  instead of the client's
  *
  * The result of a call (the envelope)
  *
  *     request                     the request as it was sent
- *     response                    the Delivery API response as it came, or as it was decided on this machine: "status"
- *                                 is 206 then if the edge would have more
+ *     response                    the Delivery API response as it came, or as it was decided here: "status" is 206
+ *                                 then where the edge knows more
  *     target_cookie               {"name":"mbox","value":"...","maxAge":seconds}: the cookie to set, and to give as
  *                                 "target_cookie" of the visitor's next call
  *     target_location_hint_cookie {"name":"mboxEdgeCluster","value":"...","maxAge":1860}; absent when no cluster
@@ -168,11 +166,10 @@
  *     analytics_details, trace, response_tokens
  *                                 arrays, gathered from the whole response; absent when empty
  *     meta                        {"decisioning_method":"server-side","remote_mboxes":[...],"remote_views":[...]}:
- *                                 where it was decided, and what only the edge can decide. For a call with
- *                                 notifications also "notifications":{"acknowledged":[ids],"unacknowledged":[ids]};
- *                                 for a decision on this machine whose impressions the queue had no room for
- *                                 "notifications":{"not_queued":[notifications]}: report them by
- *                                 target_send_notifications, or they are lost
+ *                                 who decided, and what the artifact leaves to the edge; for a call with
+ *                                 notifications also "notifications":{"acknowledged":[ids],"unacknowledged":[ids]},
+ *                                 and for a decision whose impressions could not be taken for the background
+ *                                 "notifications":{"not_queued":[{...}]}: report them by target_send_notifications
  *     visitor_state               to hand to the visitor library in the browser
  *
  * Callbacks
@@ -220,7 +217,7 @@ enum {
     TARGET_ERR_INVALID_JSON = 2,
     /** A member is missing, of the wrong type, out of limits, unknown or given twice. Nothing was sent. */
     TARGET_ERR_INVALID_OPTIONS = 3,
-    /** On-device decisioning has no usable artifact yet. */
+    /** There is no usable artifact to decide from yet. */
     TARGET_ERR_NOT_READY = 4,
     /** The call's own deadline passed. */
     TARGET_ERR_TIMEOUT = 5,
@@ -343,9 +340,8 @@ target_status target_client_create(const char *config,
 
 /**
  * Ends a client. From now on new calls answer TARGET_ERR_CLOSED. Calls in flight may end within the time; after
- * it they are ended with TARGET_ERR_CLOSED, their callbacks run as for any other error. Impressions that wait are
- * sent at once; what is not acknowledged in time is dropped. A second or parallel close waits likewise and answers
- * the same.
+ * it they are ended with TARGET_ERR_CLOSED, their callbacks run as for any other error. What waits in the background
+ * is sent within the time, and dropped after it. A second or parallel close waits likewise and answers the same.
  *
  * After it target_client_stats, target_request_wait, target_next_completion and target_next_event still work.
  * The client still has to be freed.
@@ -353,8 +349,8 @@ target_status target_client_create(const char *config,
  * @param client      The client. Must not be NULL.
  * @param timeout_ms  0 ends all calls at once, TARGET_WAIT_FOREVER waits as long as they take.
  * @param result      Receives {"acknowledged":n,"rejected":n,"dropped":n,"pending":n}: what became of the
- *                    impressions that waited or were on their way when the close began. Or the error object. The
- *                    caller frees it with target_string_free. NULL is allowed.
+ *                    notifications that waited in the background. Or the error object. The caller frees it with
+ *                    target_string_free. NULL is allowed.
  *
  * @return TARGET_OK.
  *         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library; nothing was closed.
@@ -425,8 +421,9 @@ target_status target_client_refresh(target_client *client,
  *    "decisions":n,                 calls decided on this machine
  *    "rule_errors":n,               conditions that could not be evaluated: their rules did not match
  *    "geo":{"look_ups":n,"failures":n,"cache_hits":n},
- *    "queue":{"accepted":n,"acknowledged":n,"rejected":n,"dropped":n,"pending":n,"not_queued":n},
- *                                   notifications in the background
+ *    "queue":{"accepted":n,          notifications in the background: impressions of decisions on this machine.
+ *             "acknowledged":n,"rejected":n,"dropped":n,"pending":n,     add up to "accepted"
+ *             "not_queued":n},       handed back instead: see "meta" of the envelope
  *    "artifact":{"version":"1.0.0","etag":"...","location":"...",
  *                "age_ms":n,        since it was downloaded
  *                "checked_ms":n,    since the CDN last said that it is current
@@ -446,9 +443,9 @@ target_status target_client_stats(target_client *client,
 
 /**
  * Asks for offers: "execute" for what is shown now, "prefetch" for what may be shown later and is reported then
- * by target_send_notifications. Blocks until the edge has answered or the call's "timeout" is over. What is decided
- * on this machine is answered at once; it waits at most for a part of the "timeout" for the geo service, where the
- * artifact asks where an address is.
+ * by target_send_notifications. Blocks until the edge has answered or the call's "timeout" is over. Decided on this
+ * machine it does not block, but for the place of an address that has to be looked up; what "execute" shows is
+ * reported to the edge in the background.
  *
  *   {"request":{"prefetch":{"mboxes":[{"name":"home"}]}},"target_cookie":"<value of the mbox cookie>"}
  *
@@ -684,7 +681,8 @@ target_status target_enqueue_notifications(target_client *client,
                                            char **result);
 
 /**
- * Delivers what is pending in the background queue.
+ * Delivers what is pending in the background queue. Impressions of decisions on this machine go out by themselves, and
+ * target_client_close waits for them.
  *
  * @param client      The client. Must not be NULL.
  * @param timeout_ms  0 only looks, TARGET_WAIT_FOREVER has no limit.
@@ -709,12 +707,12 @@ target_status target_flush(target_client *client,
  *                                artifact, an event with an empty key has the number of the others
  *   geo_location_updated         "geo": ipAddress, countryCode, stateCode, city, latitude, longitude as far as known;
  *                                of this machine after a download, of a visitor after a look-up
- *   send_notification_error      "error": the error object, "ids": impressions of a failed request of the background
- *                                queue; unless they are rejected besides, they are sent again
+ *   send_notification_error      "error": the error object, "ids": notifications that were not acknowledged. Those of
+ *                                decisions on this machine are sent again where that may help
  *   notification_acknowledged, notification_rejected, notification_dropped
- *                                "ids", "session_id", "attempts": what became of impressions in the background, one
- *                                event for each batch. Rejected ones have "reason", "http_status" and "api_message" as
- *                                far as known, dropped ones "reason": "expired" or "closed"
+ *                                "ids", "session_id", "attempts", and where there is one "reason" ("rejected",
+ *                                "expired", "closed"), "http_status", "api_message": what became of notifications in
+ *                                the background, one event for each request
  *
  * Ignore types and members that you do not know. "event_buffer" events are kept; then the oldest goes, and the next
  * one has "lost" with the number of those that went. An event is a notice: losing one loses no notification.

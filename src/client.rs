@@ -80,13 +80,15 @@ impl TargetClient {
 
     /// The seam for tests that script the edge. The configuration is a valid one.
     pub(crate) fn with_transport(
-        config: ClientConfig,
+        mut config: ClientConfig,
         transport: Arc<dyn Transport>,
         connections: Arc<ConnectionCounts>,
     ) -> Result<Self, TargetError> {
         let completions = Arc::new(Completions::default());
         let clock = Clock { fixed_ms: config.fixed_clock_ms };
         let events = Arc::new(Events::new(config.event_buffer));
+        // The artifact keeps its text itself; here it would stay as long as the client.
+        let payload = config.artifact_payload.take();
         let edge = Arc::new(Edge::new(&config, transport, Arc::default(), events));
         let on_device = match config.decisioning_method {
             DecisioningMethod::ServerSide => {
@@ -100,7 +102,7 @@ impl TargetClient {
                     clock,
                     readiness: Arc::default(),
                 };
-                Some(OnDevice::start(&config, &edge.base_url, surroundings, &edge.stats)?)
+                Some(OnDevice::start(&config, payload, &edge.base_url, surroundings, &edge.stats)?)
             }
         };
         let shared = Shared {

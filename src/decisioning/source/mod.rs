@@ -18,7 +18,7 @@ use super::artifact::{Artifact, ArtifactError, Audience};
 use super::geo::Located;
 use super::readiness::Readiness;
 use crate::clock::{Clock, wall_ms};
-use crate::config::{ArtifactFormat, ClientConfig};
+use crate::config::ClientConfig;
 use crate::error::TargetError;
 use crate::events::Events;
 use crate::json::ObjectWriter;
@@ -169,11 +169,13 @@ struct Progress {
 }
 
 impl Source {
-    /// Puts what is there already into force and starts the thread.
+    /// Puts what is there already into force and starts the thread. `payload` is the artifact that the caller has given,
+    /// handed over so that its text is in memory once.
     ///
     /// Fails when the artifact given by the caller cannot be used, and when there is no thread.
     pub(crate) fn start(
         config: &ClientConfig,
+        payload: Option<String>,
         surroundings: Surroundings,
         timing: Timing,
     ) -> Result<Self, TargetError> {
@@ -199,7 +201,7 @@ impl Source {
             progress: Mutex::default(),
             finished: Condvar::new(),
         });
-        let plan = match &config.artifact_payload {
+        let plan = match payload {
             Some(payload) => {
                 shared.take_payload(payload)?;
                 poll::Plan::after_payload(&shared)
@@ -312,10 +314,9 @@ impl Shared {
         Audience { client: &self.client, organization_id: &self.organization_id }
     }
 
-    fn take_payload(&self, payload: &str) -> Result<(), TargetError> {
+    fn take_payload(&self, payload: String) -> Result<(), TargetError> {
         const FIELD: &str = "artifact_payload";
-        let read = Artifact::read(payload.as_bytes().to_vec(), ArtifactFormat::Json, self.audience());
-        let artifact = read.map_err(|error| match error {
+        let artifact = Artifact::read_text(payload, self.audience()).map_err(|error| match error {
             ArtifactError::UnsupportedVersion(_) => TargetError::invalid_options(FIELD, error.to_string()),
             ArtifactError::Unusable(reason) => {
                 TargetError::invalid_options(FIELD, format!("`{FIELD}` cannot be used: {reason}"))

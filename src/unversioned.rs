@@ -1,6 +1,13 @@
 //! Doors into the decision core for this project's own conformance tests, fuzz targets and benchmarks. Nothing here is
 //! part of the API: it may change or go in any release.
 
+mod by_hand;
+
+pub use by_hand::{
+    VisitorParts, client_without_network, read_experience_cloud_cookie, read_target_cookie, replace_artifact,
+    write_target_cookie,
+};
+
 use serde_json::{Map, Number, Value, json};
 
 use crate::decisioning::logic::{Condition, Val, VarPath, Variables};

@@ -223,6 +223,11 @@ impl Source {
         self.shared.current.load()
     }
 
+    /// Puts an artifact that was given into force, in either form.
+    pub(crate) fn take_given(&self, bytes: Vec<u8>, format: ArtifactFormat) -> Result<(), ArtifactError> {
+        self.shared.take_given(bytes, format)
+    }
+
     /// Why nothing can be decided while there is no artifact.
     pub(crate) fn not_ready_error(&self) -> TargetError {
         match &lock(&self.shared.progress).unsupported {
@@ -310,13 +315,17 @@ impl Shared {
 
     fn take_payload(&self, payload: &str) -> Result<(), TargetError> {
         const FIELD: &str = "artifact_payload";
-        let read = Artifact::read(payload.as_bytes().to_vec(), ArtifactFormat::Json, self.audience());
-        let artifact = read.map_err(|error| match error {
+        let taken = self.take_given(payload.as_bytes().to_vec(), ArtifactFormat::Json);
+        taken.map_err(|error| match error {
             ArtifactError::UnsupportedVersion(_) => TargetError::invalid_options(FIELD, error.to_string()),
             ArtifactError::Unusable(reason) => {
                 TargetError::invalid_options(FIELD, format!("`{FIELD}` cannot be used: {reason}"))
             }
-        })?;
+        })
+    }
+
+    fn take_given(&self, bytes: Vec<u8>, format: ArtifactFormat) -> Result<(), ArtifactError> {
+        let artifact = Artifact::read(bytes, format, self.audience())?;
         let origin = Origin {
             location: NOT_APPLICABLE.to_owned(),
             etag: None,

@@ -1,19 +1,19 @@
 //! The registrable domain of a host, by the Public Suffix List. Pure; the list is a table in the library.
 //!
-//! The table holds all names of the list in ASCII, those of the private section included, as an automaton that reads a
-//! host backwards: 50 KB, where the compiled list of the crate `psl` has 0.77 MB. `tests/public_suffixes.rs` makes it
-//! from that crate's data and holds it against that crate.
+//! The list is Mozilla's (MPL 2.0). The table has all its names in ASCII, those of the private section included, as an
+//! automaton that reads a host backwards: 50 KB, where the compiled list of the crate `psl` has 0.77 MB.
+//! `tests/public_suffixes.rs` makes it from that crate's data and holds it against that crate.
 //!
-//! A state is a run of edges, the ends of names first. An edge is a byte whose low six bits are its symbol: `-`, `.`,
-//! digits and letters from 0 on, and from 57 on the end of a name, which says how the name counts: 1 a suffix, 2 its
-//! children are suffixes, 4 it is none although its parent says so, or 3 for the first two. The high two bits say where
-//! the state behind begins: 0 and 2 at the place in the next two bytes, 1 so far behind the edge as the next byte says, 3 right
-//! behind the edge. With the highest bit the edge is its state's last. Ends of names have no state behind.
+//! A state is a run of edges, the end of a name first. An edge is a byte. Its low six bits are its symbol: `-`, `.`,
+//! digits and letters from 0 on; from 57 on the end of a name, which has nothing behind it and says how the name
+//! counts: 1 is a suffix, 2 has children that are suffixes, 3 is both, 4 is no suffix although its parent says so. The
+//! highest bit marks the last edge of a state. The highest two say where the state behind the edge begins: 0 and 2 at
+//! the place that the next two bytes name, 1 as far behind the next byte as that says, 3 right behind the edge.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// The crate whose list the table holds, and the day on which it was published.
+/// Whose list the table holds, and the day on which that was published.
 pub(crate) const PUBLIC_SUFFIX_LIST: &str = "psl 2.1.247, 2026-11-05";
 
 static TABLE: &[u8] = include_bytes!("public_suffixes.bin");

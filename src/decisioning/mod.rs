@@ -18,6 +18,8 @@ pub(crate) mod on_device;
 mod parameters;
 mod readiness;
 mod rules;
+#[cfg(test)]
+mod scripted;
 mod select;
 pub(crate) mod source;
 pub(crate) mod trace;

@@ -1,7 +1,7 @@
 //! URLs as rules see them, and addresses. Pure; borrows from the request.
 //!
-//! Any text is a URL: `[scheme:][//][userinfo@]host[:port][/path][?query][#fragment]`, nothing decoded, nothing
-//! normalised but the host. Most rules ask for the URL or its path, so the host is split when a part of it is asked for.
+//! Any text is a URL: `[scheme:][//][userinfo@]host[:port][/path][?query][#fragment]`. Nothing is decoded, and only
+//! the host is normalised. Most rules ask for the path at most, so the host is split when a part of it is asked for.
 
 use std::cell::OnceCell;
 use std::net::IpAddr;

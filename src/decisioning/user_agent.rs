@@ -320,44 +320,23 @@ mod tests {
     fn browsers_are_found_by_their_products() {
         for (user_agent, expected) in [
             (FIREFOX, ("firefox", 84.0, "windows")),
+            ("(X11; Linux x86_64) HeadlessChrome/119.0.6045.105 Safari/537.36", ("chrome", 119.0, "linux")),
+            ("(Linux; Android 10) Chrome/124.0.0.0 Mobile Safari/537.36", ("chrome", 124.0, "Android")),
             (
-                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/119.0.6045.105 Safari/537.36",
-                ("chrome", 119.0, "linux"),
-            ),
-            (
-                "Mozilla/5.0 (Linux; Android 10) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0 Mobile Safari/537.36",
-                ("chrome", 124.0, "Android"),
-            ),
-            (
-                "Mozilla/5.0 (Linux; Android 10; HD1913) AppleWebKit/537.36 Chrome/119.0.6045.66 Mobile Safari/537.36 EdgA/119.0.2151.46",
+                "(Linux; Android 10; HD1913) Chrome/119.0 Mobile Safari/537.36 EdgA/119.0.2151.46",
                 ("edge", 119.0, "Android"),
             ),
+            ("(iPad; CPU OS 12_5_7) Version/12.1.2 Mobile/15E148 Safari/604.1", ("mobile safari", 12.0, "iOS")),
+            ("(iPhone; CPU iPhone OS 17_1) CriOS/119.0.6045.109 Mobile/15E148 Safari/604.1", ("unknown", -1.0, "iOS")),
+            ("(Macintosh; Intel Mac OS X 10_15_7) Version/14.1.2 Safari/605.1.15", ("safari", 14.0, "mac")),
             (
-                "Mozilla/5.0 (iPad; CPU OS 12_5_7 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/12.1.2 Mobile/15E148 Safari/604.1",
-                ("mobile safari", 12.0, "iOS"),
-            ),
-            (
-                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/119.0.6045.109 Mobile/15E148 Safari/604.1",
-                ("unknown", -1.0, "iOS"),
-            ),
-            (
-                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/14.1.2 Safari/605.1.15",
-                ("safari", 14.0, "mac"),
-            ),
-            (
-                "Mozilla/5.0 (Linux; Android 5.1.1; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/83.0.4103.106 Mobile Safari/537.36",
+                "(Linux; Android 5.1.1; wv) Version/4.0 Chrome/83.0.4103.106 Mobile Safari/537.36",
                 ("safari", 4.0, "Android"),
             ),
             ("Mozilla/5.0 (Windows NT 10.0; WOW64; Trident/7.0; rv:11.0) like Gecko", ("ie", 11.0, "windows")),
             ("Mozilla/4.0 (compatible; MSIE 8.0; Windows NT 6.1; Trident/4.0)", ("ie", 8.0, "windows")),
-            (
-                "Mozilla/5.0 (X11; CrOS armv7l 13597.84.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/88.0.4324.208 Safari/537.36",
-                ("chrome", 88.0, "Unix"),
-            ),
-            (
-                "Mozilla/5.0 (X11; Linux x86_64; rv:91.0) Gecko/20100101 Firefox/91.0 Waterfox/91.0",
-                ("unknown", -1.0, "linux"),
-            ),
+            ("(X11; CrOS armv7l 13597.84.0) Chrome/88.0.4324.208 Safari/537.36", ("chrome", 88.0, "Unix")),
+            ("(X11; Linux x86_64; rv:91.0) Gecko/20100101 Firefox/91.0 Waterfox/91.0", ("unknown", -1.0, "linux")),
             ("curl/8.4.0", ("unknown", -1.0, "unknown")),
             ("", ("unknown", -1.0, "unknown")),
         ] {

@@ -45,16 +45,25 @@ fn base64(text: &str) -> Vec<u8> {
     digits.chunks(4).flat_map(group).collect()
 }
 
-/// The artifact of a download, and whether the masked form held it.
-pub fn downloaded(cdn: &Value, organization: &str) -> Option<(Value, bool)> {
+/// The artifact of a download, and whether it was masked.
+pub fn downloaded(input: &Value) -> Option<(Value, bool)> {
+    let cdn = input.get("cdn")?;
+    let config = &input["config"];
     if !matches!(cdn["status"].as_u64(), Some(200..300)) {
         return None;
     }
+    let named = config["artifactLocation"].as_str().map(|location| location.split('?').next().unwrap_or(location));
+    let is_masked = match config["artifactFormat"].as_str() {
+        Some(format) => format == "bin",
+        None => named.is_some_and(|location| location.ends_with(".bin")),
+    };
     let body = body(cdn);
-    match serde_json::from_slice(&body) {
-        Ok(artifact) => Some((artifact, false)),
-        Err(_) => unmasked(&body, organization).map(|artifact| (artifact, true)),
-    }
+    let artifact = if is_masked {
+        unmasked(&body, config["organizationId"].as_str().unwrap_or_default())
+    } else {
+        serde_json::from_slice(&body).ok()
+    };
+    artifact.map(|artifact| (artifact, is_masked))
 }
 
 /// decisioning.md section 1: 8 bytes of prefix and version, a key of 32, the rest masked with both.
@@ -67,12 +76,14 @@ fn unmasked(body: &[u8], organization: &str) -> Option<Value> {
 
 /// Whether the version of an artifact is one that we read.
 pub fn is_supported(artifact: &Value) -> bool {
-    artifact["version"].as_str().is_some_and(|version| version.split('.').next() == Some("1"))
+    let version = &artifact["version"];
+    let version = version.as_str().map_or_else(|| version.to_string(), str::to_owned);
+    version.split('.').next() == Some("1")
 }
 
 /// Whether we accept it.
 pub fn is_usable(artifact: &Value) -> bool {
-    artifact.is_object() && is_supported(artifact)
+    is_supported(artifact) && artifact["rules"].is_object()
 }
 
 /// Members that every JavaScript object has: the recorded client found them when it looked for an mbox's rules.
@@ -137,8 +148,37 @@ fn is_well_formed(rule: &Value) -> bool {
     rule["meta"].is_object() && consequence.is_object() && lists_fit && options_fit
 }
 
+/// The artifact in which the rules whose conditions are like that match where they did not, and the other way
+/// round. `matched` tells of a rule whether it did.
+pub fn inverted(artifact: &Value, is_odd: impl Fn(&Value) -> bool, matched: impl Fn(&Value) -> bool) -> Option<Value> {
+    let mut inverted = artifact.clone();
+    let mut count = 0;
+    for group in ["mboxes", "views"] {
+        let lists = inverted["rules"].get_mut(group).and_then(Value::as_object_mut);
+        for list in lists.into_iter().flat_map(Map::values_mut) {
+            for rule in list.as_array_mut().into_iter().flatten().filter(|rule| is_odd(&rule["condition"])) {
+                rule["condition"] = Value::from(!matched(rule));
+                count += 1;
+            }
+        }
+    }
+    (count > 0).then_some(inverted)
+}
+
+/// Whether a condition reduces from an initial value that has to be evaluated first.
+pub fn reduces_from_a_rule(condition: &Value) -> bool {
+    match condition {
+        Value::Object(members) => members.iter().any(|(name, operands)| {
+            (name == "reduce" && operands[2].as_object().is_some_and(|rule| rule.len() == 1))
+                || reduces_from_a_rule(operands)
+        }),
+        Value::Array(elements) => elements.iter().any(reduces_from_a_rule),
+        _ => false,
+    }
+}
+
 /// Whether a condition has an operation of that name anywhere.
-fn uses(condition: &Value, operator: &str) -> bool {
+pub fn uses(condition: &Value, operator: &str) -> bool {
     match condition {
         Value::Object(members) => members.iter().any(|(name, operands)| name == operator || uses(operands, operator)),
         Value::Array(elements) => elements.iter().any(|element| uses(element, operator)),

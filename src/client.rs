@@ -80,13 +80,15 @@ impl TargetClient {
 
     /// The seam for tests that script the edge. The configuration is a valid one.
     pub(crate) fn with_transport(
-        config: ClientConfig,
+        mut config: ClientConfig,
         transport: Arc<dyn Transport>,
         connections: Arc<ConnectionCounts>,
     ) -> Result<Self, TargetError> {
         let completions = Arc::new(Completions::default());
         let clock = Clock { fixed_ms: config.fixed_clock_ms };
         let events = Arc::new(Events::new(config.event_buffer));
+        // The artifact keeps its text itself; here it would stay as long as the client.
+        let payload = config.artifact_payload.take();
         let edge = Arc::new(Edge::new(&config, transport, Arc::default(), events));
         let on_device = match config.decisioning_method {
             DecisioningMethod::ServerSide => {
@@ -100,7 +102,7 @@ impl TargetClient {
                     clock,
                     readiness: Arc::default(),
                 };
-                Some(OnDevice::start(&config, &edge.base_url, surroundings, &edge.stats)?)
+                Some(OnDevice::start(&config, payload, &edge.base_url, surroundings, &edge.stats)?)
             }
         };
         let shared = Shared {
@@ -343,8 +345,8 @@ impl TargetClient {
         self.shared.on_device.as_ref().is_none_or(OnDevice::is_ready)
     }
 
-    /// Downloads the artifact now and blocks until that is over, two minutes at the most; a download that runs
-    /// already serves too. What is in force stays so unless a good one came.
+    /// Downloads the artifact now and blocks until that is over, two minutes at the most, and behind a
+    /// download that runs already. What is in force stays so unless a good one came.
     ///
     /// # Errors
     /// Why nothing usable came: [`TargetError::Network`], [`TargetError::Timeout`], [`TargetError::Http`],

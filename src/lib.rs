@@ -55,6 +55,7 @@ mod calls;
 mod client;
 mod clock;
 mod config;
+mod config_json;
 mod cookies;
 mod decisioning;
 pub mod delivery;

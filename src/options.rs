@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use crate::config::{DecisioningMethod, LOCATION_HINT_RULE, is_location_hint, read_timeout};
+use crate::config::{DecisioningMethod, LOCATION_HINT_RULE, is_location_hint};
+use crate::config_json::read_timeout;
 use crate::cookies::is_session_id;
 use crate::delivery::limits;
 use crate::delivery::model::{CustomerId, DeliveryRequest};

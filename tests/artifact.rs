@@ -177,7 +177,7 @@ mod what_is_no_artifact {
     #[test]
     fn leaves_the_last_good_one_in_force_and_says_why() {
         let whole = http(200, &[("ETag", "bad")], &artifact("1.0.1"));
-        let truncated = whole[..whole.len() - 1].as_bytes().to_vec();
+        let truncated = whole.as_bytes()[..whole.len() - 1].to_vec();
         let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"ver".as_bytes().to_vec();
         let unbounded = format!("HTTP/1.1 200 OK\r\nETag: bad\r\n\r\n{}", &artifact("1.0.1")[..100]).into_bytes();
         let claimed = b"HTTP/1.1 200 OK\r\nETag: bad\r\nContent-Length: 314572800\r\n\r\n{\"version\"".to_vec();
@@ -289,7 +289,7 @@ mod closing {
 
     #[test]
     fn ends_a_download_wherever_it_is() {
-        let slow = http(200, &[], &artifact("1.0.0"))[..200].as_bytes().to_vec();
+        let slow = http(200, &[], &artifact("1.0.0")).as_bytes()[..200].to_vec();
         let hole = BlackHole::new();
         let silent = Cdn::new([Reply::Silence]);
         let partial = Cdn::new([Reply::Bytes(slow)]);
@@ -476,6 +476,87 @@ mod location_hint {
 
         net::wait_for("the artifact", || client.is_ready());
         client.wait_ready(AT_ONCE).unwrap();
+    }
+}
+
+mod geo {
+    use super::*;
+
+    const PARIS: &str = r#"{"x-geo-country-code":"FR","x-geo-region-code":"75","x-geo-city":"PARIS",
+        "x-geo-latitude":"48.85","x-geo-longitude":"2.35","x-forwarded-for":"127.0.0.9"}"#;
+
+    /// A CDN whose artifact asks where visitors are, and a client of it.
+    fn scene() -> (Cdn, TargetClient) {
+        let mut artifact = artifact_value("1.0.0");
+        artifact["geoTargetingEnabled"] = json!(true);
+        artifact["responseTokens"] = json!(["geo.city"]);
+        let cdn = Cdn::new([reply(200, &[], &artifact.to_string())]);
+        let client = cdn.client(json!({}));
+        events(&client);
+        (cdn, client)
+    }
+
+    /// The city in the offer that a visitor is shown.
+    fn city(client: &TargetClient, geo: Value, timeout: u64) -> Option<String> {
+        let request = json!({"context": {"channel": "web", "geo": geo}, "prefetch": {"mboxes": [{"name": "home"}]}});
+        let options = json!({"request": request, "timeout": timeout}).to_string();
+        let result: Value = serde_json::from_str(&client.get_offers_json(&options).unwrap()).unwrap();
+        assert_eq!(result["response"]["status"], 200, "{result}");
+        result["response_tokens"][0]["geo.city"].as_str().map(str::to_owned)
+    }
+
+    #[test]
+    fn an_address_is_looked_up_once() {
+        let (cdn, client) = scene();
+        cdn.locate(reply(200, &[], PARIS));
+        for _ in 0..3 {
+            assert_eq!(city(&client, json!({"ipAddress": "127.0.0.1"}), 0).as_deref(), Some("PARIS"));
+        }
+
+        let asked = cdn.look_ups();
+        assert_eq!(asked.len(), 1);
+        assert_eq!(asked[0].header("x-forwarded-for"), Some("127.0.0.1"));
+        assert_eq!((asked[0].header("x-secret"), asked[0].header("x-exc-sdk")), (None, None));
+        let told = event(&client);
+        assert_eq!((&told["type"], &told["geo"]["ipAddress"]), (&json!("geo_location_updated"), &json!("127.0.0.9")));
+        let stats = client.stats();
+        assert_eq!((stats.geo_look_ups, stats.geo_cache_hits, stats.geo_failures), (1, 2, 0));
+    }
+
+    #[test]
+    fn the_machines_own_address_is_left_to_the_service() {
+        let (cdn, client) = scene();
+        cdn.locate(reply(200, &[], PARIS));
+        assert_eq!(city(&client, json!({"unknownIpAddress": true}), 0).as_deref(), Some("PARIS"));
+        assert_eq!(cdn.look_ups()[0].header("x-forwarded-for"), None);
+    }
+
+    #[test]
+    fn a_service_that_fails_is_done_without() {
+        let (cdn, client) = scene();
+        let too_much = format!("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{}", " ".repeat(70_000)).into_bytes();
+        for failure in [
+            reply(500, &[], PARIS),
+            reply(200, &[], "<html>"),
+            Reply::Cut(Vec::new(), End::Reset),
+            Reply::Cut(too_much, End::Close),
+        ] {
+            cdn.locate(failure);
+            assert_eq!(city(&client, json!({"ipAddress": "127.0.0.1"}), 0), None);
+        }
+        assert_eq!(client.stats().geo_failures, 4);
+        assert_eq!(events(&client), [""; 0]);
+        cdn.locate(reply(200, &[], PARIS));
+        assert_eq!(city(&client, json!({"ipAddress": "127.0.0.1"}), 0).as_deref(), Some("PARIS"));
+    }
+
+    #[test]
+    fn a_silent_service_leaves_the_call_its_time() {
+        let (cdn, client) = scene();
+        cdn.locate(Reply::Silence);
+        let began = Instant::now();
+        assert_eq!(city(&client, json!({"ipAddress": "127.0.0.1"}), 10_000), None);
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     }
 }
 

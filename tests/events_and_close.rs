@@ -748,6 +748,9 @@ mod stats {
                 "decisions": 0,
                 "rule_errors": 0,
                 "geo": {"look_ups": 0, "failures": 0, "cache_hits": 0},
+                "queue": {
+                    "accepted": 0, "acknowledged": 0, "rejected": 0, "dropped": 0, "pending": 0, "not_queued": 0
+                },
                 "artifact": null,
             })
         );

@@ -13,6 +13,8 @@ const MAJOR_VERSION: &str = "1";
 const BIN_VERSION: u32 = 1;
 const BIN_PREFIX: usize = 8;
 const BIN_HEADER: usize = 40;
+/// Levels above the rules: the artifact, `rules`, all mboxes or views, the list of one.
+const LEVELS_ABOVE_RULES: usize = 4;
 /// The mbox of page loads, unless the artifact names another.
 const GLOBAL_MBOX: &str = "target-global-mbox";
 
@@ -142,13 +144,20 @@ impl Artifact {
             ArtifactFormat::Bin => unmask(bytes, audience.organization_id)?,
         };
         match String::from_utf8(bytes) {
-            Ok(text) => Artifact::compile(text.trim_start_matches('\u{FEFF}').into(), audience.client),
+            Ok(text) => Artifact::read_text(text, audience),
             Err(_) => unusable("the artifact is not UTF-8"),
         }
     }
 
+    /// The same of the JSON form. The text is kept, so that what goes into answers as it came is not copied.
+    pub(crate) fn read_text(mut text: String, audience: Audience<'_>) -> Result<Artifact, ArtifactError> {
+        let marks = text.len() - text.trim_start_matches('\u{FEFF}').len();
+        text.drain(..marks);
+        Artifact::compile(text.into_boxed_str(), audience.client)
+    }
+
     fn compile(source: Box<str>, client: &str) -> Result<Artifact, ArtifactError> {
-        let document = match Document::parse(&source, Strictness::Artifact) {
+        let document = match Document::outline(&source, Strictness::Artifact, LEVELS_ABOVE_RULES) {
             Ok(document) => document,
             Err(error) => {
                 return unusable(format!("the artifact is not JSON: {} at byte {}", error.reason, error.offset));
@@ -158,11 +167,13 @@ impl Artifact {
         if root.kind() != Kind::Object {
             return unusable(format!("the artifact is {} instead of an object", root.kind().described()));
         }
-        let given = root.get("version");
-        let version = given.and_then(Value::as_str).filter(|version| version.split('.').next() == Some(MAJOR_VERSION));
-        let Some(version) = version.map(|version| version.into_owned()) else {
-            let found = given.map_or("none".into(), |given| given.as_str().unwrap_or(given.raw().into()));
-            return Err(ArtifactError::UnsupportedVersion(shown(&found)));
+        let version = match root.get("version").map(|version| (version.as_str(), version.kind())) {
+            Some((Some(version), _)) if version.split('.').next() == Some(MAJOR_VERSION) => version.into_owned(),
+            Some((Some(other), _)) => return Err(ArtifactError::UnsupportedVersion(shown(&other))),
+            Some((None, other)) => {
+                return unusable(format!("`version` of the artifact is {} instead of a text", other.described()));
+            }
+            None => return unusable("the artifact has no `version`"),
         };
         let rules = match root.get("rules") {
             Some(rules) if rules.kind() == Kind::Object => rules,
@@ -178,9 +189,14 @@ impl Artifact {
         let geo_tokens = response_tokens.iter().filter_map(|name| GeoToken::named(name)).collect();
         let rule_tokens = response_tokens.into_iter().filter(|name| GeoToken::named(name).is_none()).collect();
         let mut compiler = Compiler::new(client, rule_tokens);
+        // What answers have of an artifact is about half of it.
+        compiler.texts.out().reserve(source.len() / 2);
         let mut skipped = Vec::new();
-        let mboxes = compile_group(&mut compiler, rules, "mboxes", &mut skipped);
-        let views = compile_group(&mut compiler, rules, "views", &mut skipped);
+        // The index of one rule at a time: one of all would be larger than the text.
+        let mut opened = Document::closed();
+        let mboxes = compile_group(&mut compiler, rules, "mboxes", &mut opened, &mut skipped);
+        let views = compile_group(&mut compiler, rules, "views", &mut opened, &mut skipped);
+        drop(opened);
         let rule_count = mboxes.iter().chain(&views).map(|(_, rules)| rules.len()).sum();
         let meta = root.get("meta").filter(|meta| meta.kind() == Kind::Object);
         let global_mbox = root.get("globalMbox").and_then(Value::as_str).filter(|name| !name.is_empty());
@@ -230,10 +246,11 @@ impl Artifact {
 }
 
 /// The rules of all mboxes or all views; those that cannot be used are left out and noted.
-fn compile_group(
+fn compile_group<'d>(
     compiler: &mut Compiler<'_>,
-    rules: Value<'_>,
+    rules: Value<'d>,
     group: &str,
+    opened: &mut Document<'d>,
     skipped: &mut Vec<SkippedRule>,
 ) -> Vec<(String, Box<[Rule]>)> {
     let Some(group_value) = rules.get(group).filter(|value| !value.is_null()) else { return Vec::new() };
@@ -250,6 +267,8 @@ fn compile_group(
         }
         let mut kept = Vec::with_capacity(list.elements().count());
         for (at, value) in list.elements().enumerate() {
+            opened.open(value);
+            let value = opened.root();
             match compiler.rule(&name, value) {
                 Ok(rule) => kept.push(rule),
                 Err(reason) => {

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use super::readiness::Readiness;
 use super::source::Surroundings;
 use crate::config::{ClientConfig, RetryPolicy};
-use crate::cookies::cluster_of_device_id;
 use crate::delivery::normalize::{Circumstances, normalize, query};
 use crate::delivery::telemetry::TelemetryQueue;
 use crate::envelope::{Answer, Digest};
@@ -167,25 +166,23 @@ impl Search {
             repeatable: true,
         };
         // Repeating is done here, with more patience than a call has.
-        let mut once = RetryPolicy::default();
-        once.max_attempts = 1;
+        let once = RetryPolicy { max_attempts: 1, ..RetryPolicy::default() };
         let answer = deliver(&*self.transport, &shipment, &once, &self.life, &self.stats)
             .map_err(|undelivered| undelivered.error)?;
         let answer = Answer::new(answer.body)?;
         let document = answer.document()?;
         let digest = Digest::of(document.root(), false);
-        let of_id = digest.tnt_id.as_deref().and_then(cluster_of_device_id).map(str::to_owned);
-        Ok(digest.cluster.or(of_id))
+        Ok(digest.cluster)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::scripted::{Scripted, Step};
     use super::*;
     use crate::clock::Clock;
     use crate::events::Events;
     use crate::transport::HttpResponse;
+    use crate::transport::scripted::{Scripted, Step};
 
     struct Scene {
         edge: Arc<Scripted>,
@@ -248,8 +245,8 @@ mod tests {
     }
 
     #[test]
-    fn the_device_id_tells_it_where_the_host_does_not() {
-        assert_eq!(scene([answer(200, r#"{"edgeHost":"gateway.test","id":{"tntId":"a.35_0"}}"#)]).found(), Some("35"));
+    fn a_host_of_another_form_tells_nothing() {
+        assert_eq!(scene([answer(200, r#"{"edgeHost":"gateway.test","id":{"tntId":"a.35_0"}}"#)]).found(), None);
     }
 
     #[test]

@@ -18,8 +18,6 @@ pub(crate) mod on_device;
 mod parameters;
 mod readiness;
 mod rules;
-#[cfg(test)]
-mod scripted;
 mod select;
 pub(crate) mod source;
 pub(crate) mod trace;

@@ -22,15 +22,17 @@ pub(crate) struct OnDevice {
 }
 
 impl OnDevice {
-    /// Starts what runs in the background. `base_url` is the delivery host's scheme and name.
+    /// Starts what runs in the background. `payload` is `artifact_payload` of the configuration, `base_url` the
+    /// delivery host's scheme and name.
     pub(crate) fn start(
         config: &ClientConfig,
+        payload: Option<String>,
         base_url: &str,
         surroundings: Surroundings,
         stats: &Arc<Stats>,
     ) -> Result<Self, TargetError> {
         // A payload that cannot be used is found out before anything is sent.
-        let source = Source::start(config, surroundings.clone(), Timing::default())?;
+        let source = Source::start(config, payload, surroundings.clone(), Timing::default())?;
         let hint = match config.target_location_hint {
             Some(_) => None,
             None => Some(Hint::search(config, base_url, &surroundings, stats).inspect_err(|_| {

@@ -1,5 +1,5 @@
 //! What C callers cannot do from C: inject a panic, and hold the tables against the Rust enum.
-#![allow(clippy::indexing_slicing, reason = "a test that panics has failed, as it should")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
 use std::ffi::{CStr, CString, c_char};
 use std::sync::Arc;

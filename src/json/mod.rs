@@ -5,9 +5,16 @@
 //! digit, and never rebuilt. Typed models go through serde and do not come here.
 
 mod document;
+mod parser;
 mod reader;
+mod text;
 mod write;
 
-pub(crate) use document::{Document, Kind, ParseError, Strictness, Value, string_content};
+#[cfg(test)]
+mod tests;
+
+pub(crate) use document::{Document, Value};
+pub(crate) use parser::{Kind, ParseError, Strictness};
 pub(crate) use reader::{Member, read_members};
+pub(crate) use text::string_content;
 pub(crate) use write::{ObjectWriter, write_escaped, write_integer, write_str};

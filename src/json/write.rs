@@ -1,6 +1,6 @@
 //! Writing of JSON text.
 
-use super::document::plain_length;
+use super::text::plain_length;
 
 /// Appends a string with its quotes.
 pub(crate) fn write_str(out: &mut String, text: &str) {

@@ -65,6 +65,7 @@ impl Script {
 
 struct State {
     artifact: Script,
+    geo: Script,
     delivery: Script,
     requests: Vec<Request>,
 }
@@ -75,11 +76,12 @@ pub struct Cdn {
 }
 
 impl Cdn {
-    /// Answers downloads with these and then with 304, and delivery requests without a cluster.
+    /// Answers downloads with these and then with 304, delivery requests without a cluster, and knows no places.
     pub fn new(replies: impl IntoIterator<Item = Reply>) -> Self {
         let artifact = Script { replies: replies.into_iter().collect(), otherwise: reply(304, &[], "") };
         let delivery = Script { replies: VecDeque::new(), otherwise: reply(200, &[], "{\"status\":200}") };
-        let state = Arc::new(Mutex::new(State { artifact, delivery, requests: Vec::new() }));
+        let geo = Script { replies: VecDeque::new(), otherwise: reply(404, &[], "") };
+        let state = Arc::new(Mutex::new(State { artifact, geo, delivery, requests: Vec::new() }));
         let of_wire = Arc::clone(&state);
         let wire = Wire::start(move |stream, _| serve(stream, &of_wire));
         Cdn { wire, state }
@@ -93,24 +95,34 @@ impl Cdn {
         self.state.lock().unwrap().artifact.replies.push_back(reply);
     }
 
+    pub fn locate(&self, reply: Reply) {
+        self.state.lock().unwrap().geo.replies.push_back(reply);
+    }
+
     pub fn deliver(&self, reply: Reply) {
         self.state.lock().unwrap().delivery.replies.push_back(reply);
     }
 
-    fn requests(&self, method: &str) -> Vec<Request> {
+    fn requests(&self, of_kind: fn(&str) -> bool) -> Vec<Request> {
         let state = self.state.lock().unwrap();
-        state.requests.iter().filter(|request| request.line.starts_with(method)).cloned().collect()
+        state.requests.iter().filter(|request| of_kind(&request.line)).cloned().collect()
     }
 
     /// The requests for the artifact.
     pub fn downloads(&self) -> Vec<Request> {
-        self.requests("GET ")
+        self.requests(|line| line.starts_with("GET ") && !line.starts_with(GEO))
+    }
+
+    /// The requests to the geo service.
+    pub fn look_ups(&self) -> Vec<Request> {
+        self.requests(|line| line.starts_with(GEO))
     }
 
     /// Requests to the edge, once there are that many.
     pub fn deliveries(&self, count: usize) -> Vec<Request> {
-        wait_for("a request to the edge", || self.requests("POST ").len() >= count);
-        self.requests("POST ")
+        let deliveries = || self.requests(|line| line.starts_with("POST "));
+        wait_for("a request to the edge", || deliveries().len() >= count);
+        deliveries()
     }
 
     /// A client of this CDN and edge that asks for no hint, unless `more` says otherwise.
@@ -119,14 +131,19 @@ impl Cdn {
     }
 }
 
+const GEO: &str = "GET /v1/geo ";
+
 fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> End {
     while let Some(bytes) = read_request(&mut stream) {
         let request = Request::parse(&bytes);
         let reply = {
             let mut state = state.lock().unwrap();
-            let is_delivery = request.line.starts_with("POST ");
-            state.requests.push(request);
-            if is_delivery { state.delivery.next() } else { state.artifact.next() }
+            state.requests.push(request.clone());
+            match &*request.line {
+                line if line.starts_with("POST ") => state.delivery.next(),
+                line if line.starts_with(GEO) => state.geo.next(),
+                _ => state.artifact.next(),
+            }
         };
         match reply {
             Reply::Bytes(bytes) => {
@@ -178,6 +195,10 @@ pub fn http(status: u16, headers: &[(&str, &str)], body: &str) -> String {
 }
 
 pub fn artifact(version: &str) -> String {
+    artifact_value(version).to_string()
+}
+
+pub fn artifact_value(version: &str) -> Value {
     json!({
         "version": version, "meta": {"clientCode": "acme", "environment": "production"},
         "globalMbox": "target-global-mbox", "geoTargetingEnabled": false, "responseTokens": [],
@@ -188,7 +209,6 @@ pub fn artifact(version: &str) -> String {
                 "options": [{"type": "html", "content": "<b>hello</b>", "eventToken": "t"}]},
         }]}, "views": {}},
     })
-    .to_string()
 }
 
 pub fn good(version: &str, etag: &str) -> Reply {

@@ -76,9 +76,7 @@ fn unmasked(body: &[u8], organization: &str) -> Option<Value> {
 
 /// Whether the version of an artifact is one that we read.
 pub fn is_supported(artifact: &Value) -> bool {
-    let version = &artifact["version"];
-    let version = version.as_str().map_or_else(|| version.to_string(), str::to_owned);
-    version.split('.').next() == Some("1")
+    artifact["version"].as_str().is_some_and(|version| version.split('.').next() == Some("1"))
 }
 
 /// Whether we accept it.
@@ -87,7 +85,7 @@ pub fn is_usable(artifact: &Value) -> bool {
 }
 
 /// Members that every JavaScript object has: the recorded client found them when it looked for an mbox's rules.
-const OBJECT_MEMBERS: [&str; 12] = [
+pub const OBJECT_MEMBERS: [&str; 12] = [
     "__defineGetter__",
     "__defineSetter__",
     "__lookupGetter__",
@@ -132,9 +130,9 @@ pub fn repaired(artifact: &Value, operator: Option<&str>) -> (Value, Vec<Value>)
             });
         }
     }
-    for name in OBJECT_MEMBERS {
-        let rules = artifact["rules"]["mboxes"].as_object_mut().expect("made above");
-        rules.entry(name).or_insert_with(|| json!([]));
+    for (name, kind) in OBJECT_MEMBERS.iter().flat_map(|name| [(name, "mboxes"), (name, "views")]) {
+        let rules = artifact["rules"][kind].as_object_mut().expect("made above");
+        rules.entry(*name).or_insert_with(|| json!([]));
     }
     (artifact, removed)
 }
@@ -177,8 +175,19 @@ pub fn reduces_from_a_rule(condition: &Value) -> bool {
     }
 }
 
+/// Whether a condition asks for what JavaScript's objects inherit.
+pub fn asks_for_inherited(condition: &Value) -> bool {
+    let is_inherited = |path: &str| path.split('.').any(|key| OBJECT_MEMBERS.contains(&key));
+    match condition {
+        Value::String(text) => is_inherited(text),
+        Value::Object(members) => members.values().any(asks_for_inherited),
+        Value::Array(elements) => elements.iter().any(asks_for_inherited),
+        _ => false,
+    }
+}
+
 /// Whether a condition has an operation of that name anywhere.
-pub fn uses(condition: &Value, operator: &str) -> bool {
+fn uses(condition: &Value, operator: &str) -> bool {
     match condition {
         Value::Object(members) => members.iter().any(|(name, operands)| name == operator || uses(operands, operator)),
         Value::Array(elements) => elements.iter().any(|element| uses(element, operator)),
@@ -214,7 +223,7 @@ mod tests {
         rules[4]["condition"] = json!({"and": [true, {"a.b": []}]});
         let (left, removed) = repaired(&json!({"rules": {"mboxes": {"m": rules}}}), Some("a.b"));
         assert_eq!(left["rules"]["mboxes"]["m"], json!([rule("good")]));
-        assert_eq!(left["rules"]["views"], json!({}));
+        assert_eq!(left["rules"]["views"]["v"], Value::Null);
         assert_eq!(removed, ["meta", "option", "actions", "operator"]);
     }
 }

@@ -41,6 +41,27 @@ struct Expected {
     body: Value,
 }
 
+/// Takes the telemetry out of a body. It goes with any request that is sent, so it is compared over all of them.
+fn take_telemetry(body: &mut Value) -> Vec<Value> {
+    let telemetry = body.as_object_mut().and_then(|body| body.shift_remove("telemetry"));
+    telemetry.and_then(|telemetry| telemetry["entries"].as_array().cloned()).unwrap_or_default()
+}
+
+/// Entries come in their order. Those that had a request of their own wait for another one, which may not come.
+fn judge_telemetry(recorded: &[(Value, bool)], ours: &[Value], bindings: &mut Bindings) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    let mut ours = ours.iter().peekable();
+    for (entry, must_come) in recorded {
+        let fits = |own: &&Value| compare("telemetry", entry, own, &mut bindings.clone()).is_empty();
+        if ours.next_if(fits).is_none() && *must_come {
+            let own = ours.next().unwrap_or(&Value::Null);
+            differences.push(Difference::new("telemetry", entry, own));
+        }
+    }
+    differences.extend(ours.map(|own| Difference::new("telemetry", "nothing", own)));
+    differences
+}
+
 /// Holds our requests against the recorded ones.
 pub fn judge(
     recorded: &Value,
@@ -50,8 +71,11 @@ pub fn judge(
     rules: &mut Rules,
 ) -> Vec<Difference> {
     let mut expected = Vec::new();
+    let mut telemetry = Vec::new();
     let mut at = 0;
-    for request in recorded.as_array().into_iter().flatten() {
+    // What calls that we refuse, or have failed to answer as recorded, would have shown is not expected.
+    let recorded = recorded.as_array().filter(|_| !decisions.is_empty());
+    for request in recorded.into_iter().flatten() {
         let later = decisions.iter().enumerate().skip(at).find(|(_, decision)| decision.is_of(&request["body"]["id"]));
         let (found, decision) = match later {
             Some(found) => found,
@@ -61,16 +85,26 @@ pub fn judge(
             },
         };
         at = found + 1;
-        expected.extend(as_we_send(request, decision, rules));
+        let mut sent = as_we_send(request, decision, rules);
+        let entries = take_telemetry(&mut request["body"].clone());
+        telemetry.extend(entries.into_iter().map(|entry| (entry, sent.is_some())));
+        if let Some(sent) = &mut sent {
+            take_telemetry(&mut sent.body);
+        }
+        expected.extend(sent);
     }
     let mut differences = Vec::new();
+    let mut reported = Vec::new();
     for request in ours {
-        match take(&mut expected, request, bindings, rules) {
+        let mut request = request.clone();
+        reported.extend(take_telemetry(&mut request.body));
+        match take(&mut expected, &request, bindings, rules) {
             Ok(()) => {}
             Err(found) => differences.extend(found),
         }
     }
     differences.extend(expected.iter().map(|left| Difference::new("impressions", &left.body, "nothing")));
+    differences.extend(judge_telemetry(&telemetry, &reported, bindings));
     differences
 }
 

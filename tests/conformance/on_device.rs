@@ -19,7 +19,12 @@ use crate::twins::Twin;
 use crate::visitor;
 
 const NOT_READY: &str = "Unable to fulfill request; decisioning engine not ready.";
+/// In the place of a name that means something to JavaScript alone.
+const PLAIN_NAME: &str = "plain";
 const UNSUPPORTED: &str = "The decisioning artifact version (";
+
+/// A rule about conditions, and which of them it is about.
+type OddCondition = (&'static str, fn(&Value) -> bool);
 
 /// Runs a case.
 pub fn run(case: &Case) -> Verdict {
@@ -220,18 +225,23 @@ impl Judge<'_> {
             let options = rule["consequence"]["options"].as_array().into_iter().flatten();
             options.map(|option| option["content"].to_string()).any(|content| recorded.contains(&content))
         };
-        let inverted = self
-            .artifact
-            .and_then(|artifact| artifacts::inverted(artifact, artifacts::reduces_from_a_rule, was_offered));
-        twins.extend(inverted.map(|artifact| plain(rules::REDUCE, self.input.clone(), Some(artifact))));
-        if self.input["calls"].to_string().contains("__proto__") {
-            let renamed = ("__proto__", "proto");
+        let odd_conditions: [OddCondition; 2] =
+            [(rules::REDUCE, artifacts::reduces_from_a_rule), (rules::INHERITED, artifacts::asks_for_inherited)];
+        for (rule, is_odd) in odd_conditions {
+            let inverted = self.artifact.and_then(|artifact| artifacts::inverted(artifact, is_odd, was_offered));
+            twins.extend(inverted.map(|artifact| plain(rule, self.input.clone(), Some(artifact))));
+        }
+        let calls = self.input["calls"].to_string();
+        for name in artifacts::OBJECT_MEMBERS.into_iter().filter(|name| calls.contains(name)) {
             let rename = |value: &Value| -> Value {
-                serde_json::from_str(&value.to_string().replace(renamed.0, renamed.1)).expect("a name in its place")
+                serde_json::from_str(&value.to_string().replace(name, PLAIN_NAME)).expect("a name in its place")
             };
-            let artifact = self.artifact.map(rename);
-            let twin = plain(rules::NO_PROTOTYPES, rename(self.input), artifact);
-            twins.push(Twin { renamed: Some(renamed), ..twin });
+            let twin = plain(rules::NO_PROTOTYPES, rename(self.input), self.artifact.map(rename));
+            twins.push(Twin { renamed: Some((name, PLAIN_NAME)), ..twin });
+        }
+        if let Some(artifact) = self.artifact {
+            let (repaired, removed) = artifacts::repaired(artifact, None);
+            twins.extend((!removed.is_empty()).then(|| plain(rules::BAD_RULE, self.input.clone(), Some(repaired))));
         }
         twins.extend(
             self.with_address_of_the_call().map(|input| Twin {
@@ -283,14 +293,16 @@ impl Judge<'_> {
             self.hold("events of the skipped rule", &Value::from(1), &Value::from(named));
         }
         input.as_object_mut().map(|input| input.shift_remove("cdn"));
-        Some(even(rules::BAD_RULE, input, artifact))
+        let rule = if failed.starts_with("Cannot create property") { rules::DOTTED_NAMES } else { rules::BAD_RULE };
+        Some(even(rule, input, artifact))
     }
 
     /// Whether a look-up was made and failed.
     fn geo_fails(&self) -> bool {
         let service = &self.input["geoService"];
         let is_error = service["status"].as_u64().is_some_and(|status| !(200..300).contains(&status));
-        (service["fail"] == true || is_error) && self.recorded("expected_geo_requests").is_array()
+        let is_odd = service.get("body").is_some_and(|body| !body.is_object());
+        (service["fail"] == true || is_error || is_odd) && self.recorded("expected_geo_requests").is_array()
     }
 
     /// Judges an envelope; the decision, if there was one on the device.
@@ -309,7 +321,8 @@ impl Judge<'_> {
         if is_local {
             self.page_loads_without_match(call, &response, &mut expected);
         }
-        if is_local && traces::are_shared(&call.request) {
+        traces::list_offers(self.artifact, &mut expected["response"]);
+        if is_local && traces::are_shared(&call.request, self.artifact) {
             let (theirs, ours) = (traces::take(&mut expected["response"]), traces::take(&mut response));
             self.differences.extend(traces::judge_frames(&theirs, &ours, &mut self.bindings));
             let alone = traces::judge_alone(self.input, self.artifact, at, &got["response"]);

@@ -151,10 +151,12 @@ fn config(input: &Value, host: &str, artifact: Option<&Value>) -> Value {
         config["maximum_wait_ready"] = Value::from(1);
     }
     // No host here speaks TLS.
-    if let Some(location) = config.get_mut("artifactLocation")
-        && let Some(plain) = location.as_str().and_then(|url| url.strip_prefix("https://"))
-    {
-        *location = Value::from(format!("http://{plain}"));
+    for key in ["artifactLocation", "cdnBasePath"] {
+        if let Some(address) = config.get_mut(key)
+            && let Some(plain) = address.as_str().and_then(|url| url.strip_prefix("https://"))
+        {
+            *address = Value::from(format!("http://{plain}"));
+        }
     }
     config
 }

@@ -44,6 +44,7 @@ pub const GEO_FAILS: &str = "README: with a failing geo service there is no geo"
 pub const GENERATED_ID: &str = "README: beside an authenticated customer id alone a tntId is generated";
 
 pub const DOWNLOAD_EVENTS: &str = "decisioning.md 1: a download that is not accepted has failed";
+pub const DOTTED_NAMES: &str = "issue 3: a parameter beside one with its name and a dot does not fail";
 pub const UNUSABLE: &str = "decisioning.md 1: an artifact without rules is none";
 pub const MASKED: &str = "decisioning.md 1: masked artifacts are read (the recorded client cannot)";
 pub const GEO_ONCE: &str = "decisioning.md 2: geo is cached per address";

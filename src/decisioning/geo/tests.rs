@@ -1,8 +1,8 @@
 //! What is asked of the geo service, how long it is waited for, and what is remembered.
 
-use super::super::scripted::{Gate, Scripted, Step, answer};
 use super::*;
 use crate::transport::control::End;
+use crate::transport::scripted::{Gate, Scripted, Step, answer};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const NOW: Option<Duration> = Some(Duration::ZERO);

@@ -169,11 +169,13 @@ struct Progress {
 }
 
 impl Source {
-    /// Puts what is there already into force and starts the thread.
+    /// Puts what is there already into force and starts the thread. `payload` is the artifact that the caller has given,
+    /// handed over so that its text is in memory once.
     ///
     /// Fails when the artifact given by the caller cannot be used, and when there is no thread.
     pub(crate) fn start(
         config: &ClientConfig,
+        payload: Option<String>,
         surroundings: Surroundings,
         timing: Timing,
     ) -> Result<Self, TargetError> {
@@ -199,7 +201,7 @@ impl Source {
             progress: Mutex::default(),
             finished: Condvar::new(),
         });
-        let plan = match &config.artifact_payload {
+        let plan = match payload {
             Some(payload) => {
                 shared.take_payload(payload)?;
                 poll::Plan::after_payload(&shared)
@@ -228,7 +230,9 @@ impl Source {
 
     /// Puts an artifact that was given into force, in either form.
     pub(crate) fn take_given(&self, bytes: Vec<u8>, format: ArtifactFormat) -> Result<(), ArtifactError> {
-        self.shared.take_given(bytes, format)
+        let artifact = Artifact::read(bytes, format, self.shared.audience())?;
+        self.shared.take_given(artifact);
+        Ok(())
     }
 
     /// Why nothing can be decided while there is no artifact.
@@ -244,11 +248,12 @@ impl Source {
         lock(&self.shared.progress).failure.clone()
     }
 
-    /// Downloads now and returns when that is over; a download that runs already serves too.
+    /// Downloads and returns when that is over. A download that runs already may bring what was there before, so one
+    /// more follows it, for all who have asked meanwhile.
     pub(crate) fn refresh(&self) -> Result<ArtifactRefresh, TargetError> {
         let mut progress = lock(&self.shared.progress);
-        let awaited = if progress.running { progress.begun } else { progress.begun + 1 };
-        if !progress.running && !progress.stopped {
+        let awaited = progress.begun + 1;
+        if !progress.stopped {
             progress.wanted = true;
             drop(progress);
             self.shared.life.notify();
@@ -316,19 +321,19 @@ impl Shared {
         Audience { client: &self.client, organization_id: &self.organization_id }
     }
 
-    fn take_payload(&self, payload: &str) -> Result<(), TargetError> {
+    fn take_payload(&self, payload: String) -> Result<(), TargetError> {
         const FIELD: &str = "artifact_payload";
-        let taken = self.take_given(payload.as_bytes().to_vec(), ArtifactFormat::Json);
-        taken.map_err(|error| match error {
+        let artifact = Artifact::read_text(payload, self.audience()).map_err(|error| match error {
             ArtifactError::UnsupportedVersion(_) => TargetError::invalid_options(FIELD, error.to_string()),
             ArtifactError::Unusable(reason) => {
                 TargetError::invalid_options(FIELD, format!("`{FIELD}` cannot be used: {reason}"))
             }
-        })
+        })?;
+        self.take_given(artifact);
+        Ok(())
     }
 
-    fn take_given(&self, bytes: Vec<u8>, format: ArtifactFormat) -> Result<(), ArtifactError> {
-        let artifact = Artifact::read(bytes, format, self.audience())?;
+    fn take_given(&self, artifact: Artifact) {
         let origin = Origin {
             location: NOT_APPLICABLE.to_owned(),
             etag: None,
@@ -337,7 +342,6 @@ impl Shared {
         };
         self.put_into_force(artifact, origin);
         self.announce(None);
-        Ok(())
     }
 
     /// Starts from what an earlier process has left. What cannot be used counts as absent.

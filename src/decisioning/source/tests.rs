@@ -1,8 +1,8 @@
 //! When the source asks, what it accepts, and what it tells: over a scripted transport, with short waits.
 
-use super::super::scripted::{Asked, Gate, Scripted, Step, answer};
 use super::*;
 use crate::ids;
+use crate::transport::scripted::{Asked, Gate, Scripted, Step, answer};
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -63,7 +63,9 @@ fn try_scene(members: &str, timing: Timing, steps: impl IntoIterator<Item = Step
         clock: Clock { fixed_ms: Some(1000) },
         readiness: Arc::clone(&readiness),
     };
-    let source = Source::start(&ClientConfig::from_json(&config).unwrap(), surroundings, timing)?;
+    let mut config = ClientConfig::from_json(&config).unwrap();
+    let payload = config.artifact_payload.take();
+    let source = Source::start(&config, payload, surroundings, timing)?;
     Ok(Scene { cdn, events, readiness, source })
 }
 

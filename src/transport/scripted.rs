@@ -4,15 +4,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use super::control::CallControl;
+use super::{Failure, FailureKind, GetAnswer, GetRequest, HttpRequest, HttpResponse, Transport, http::WANTED_HEADERS};
 use crate::error::Phase;
 use crate::sync::lock;
-use crate::transport::control::CallControl;
-use crate::transport::{
-    Failure, FailureKind, GetAnswer, GetRequest, HttpRequest, HttpResponse, Transport, http::WANTED_HEADERS,
-};
 
 /// What becomes of a request.
-pub(super) enum Step {
+pub(crate) enum Step {
     Answer(GetAnswer),
     Post(HttpResponse),
     /// A broken connection.
@@ -25,13 +23,13 @@ pub(super) enum Step {
 
 /// Holds an answer back.
 #[derive(Default)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     open: Mutex<bool>,
     opened: Condvar,
 }
 
 impl Gate {
-    pub(super) fn open(&self) {
+    pub(crate) fn open(&self) {
         *lock(&self.open) = true;
         self.opened.notify_all();
     }
@@ -46,14 +44,14 @@ impl Gate {
 
 /// A request as it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     pub url: String,
     pub headers: Vec<(&'static str, String)>,
     pub body: String,
 }
 
 impl Asked {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
     }
 }
@@ -66,28 +64,28 @@ struct State {
 
 /// Requests beyond the script are silent.
 #[derive(Default)]
-pub(super) struct Scripted {
+pub(crate) struct Scripted {
     state: Mutex<State>,
     changed: Condvar,
 }
 
 impl Scripted {
-    pub(super) fn new(steps: impl IntoIterator<Item = Step>) -> Arc<Self> {
+    pub(crate) fn new(steps: impl IntoIterator<Item = Step>) -> Arc<Self> {
         let scripted = Arc::<Self>::default();
         scripted.then(steps);
         scripted
     }
 
-    pub(super) fn then(&self, steps: impl IntoIterator<Item = Step>) {
+    pub(crate) fn then(&self, steps: impl IntoIterator<Item = Step>) {
         lock(&self.state).steps.extend(steps);
     }
 
-    pub(super) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         lock(&self.state).asked.clone()
     }
 
     /// The requests, once there are that many.
-    pub(super) fn wait_for(&self, count: usize) -> Vec<Asked> {
+    pub(crate) fn wait_for(&self, count: usize) -> Vec<Asked> {
         let state = lock(&self.state);
         let wait = self.changed.wait_timeout_while(state, Duration::from_secs(30), |state| state.asked.len() < count);
         let (state, timed_out) = wait.unwrap();
@@ -145,7 +143,7 @@ impl Transport for Scripted {
 }
 
 /// An answer with that status, those headers and that body.
-pub(super) fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Step {
+pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Step {
     let headers = headers
         .iter()
         .map(|(name, value)| (*WANTED_HEADERS.iter().find(|known| *known == name).unwrap(), (*value).to_owned()))

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use adobe_target::unversioned::{condition_matches, json_logic, replace_artifact};
 use adobe_target::{ArtifactFormat, TargetClient};
-use adobe_target_fuzz::{client, parsed, text};
+use adobe_target_fuzz::{client, is_chosen, parsed, text};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value, json};
 
@@ -24,6 +24,12 @@ fuzz_target!(|data: &[u8]| {
     if is_told_apart {
         assert_eq!(condition_matches(rule, data), Ok(is_true(&value)), "{value}: {text}");
         inside_of_others(rule, data, &value);
+    }
+    if is_chosen(rule) {
+        // Many of them in one, and one that makes much.
+        let many = vec![rule; 65_536 / rule.len()].join(",");
+        let _ = json_logic(&format!("{{\"cat\":[{many}]}}"), data);
+        let _ = json_logic(&format!("{{\"map\":[[{many}],{{\"merge\":[{{\"var\":\"\"}},{rule}]}}]}}"), data);
     }
     if let Ok(condition) = serde_json::from_str::<Value>(rule) {
         in_an_artifact(rule, &condition, data);

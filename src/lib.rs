@@ -123,7 +123,7 @@ pub use envelope::{Acknowledgement, Attributes, Meta, Offers};
 pub use error::{DeliveryCounts, ErrorCode, ErrorDetails, NotificationOutcome, PartialResult, Phase, TargetError};
 pub use events::EventCallback;
 pub use log::{LogCallback, LogLevel, set_logger};
-pub use notifications::sender::QueueStats;
+pub use notifications::queue::QueueStats;
 pub use options::CallOptions;
 pub use pending::{PendingAttributes, PendingOffers};
 pub use stats::{ArtifactStats, ClientStats};

@@ -20,7 +20,7 @@ use crate::delivery::normalize::{Normalized, query};
 use crate::envelope::{Meta, RawEnvelope, attributes};
 use crate::error::{Phase, TargetError};
 use crate::json::{Document, Kind, ObjectWriter, Strictness, Value};
-use crate::notifications::sender::ImpressionBatch;
+use crate::notifications::queue::ImpressionBatch;
 use crate::options::Operation;
 use crate::stats::count;
 use crate::transport::control::CallControl;

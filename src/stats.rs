@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::envelope::Acknowledgement;
 use crate::error::{NotificationOutcome, Phase};
 use crate::json::ObjectWriter;
-use crate::notifications::sender::QueueStats;
+use crate::notifications::queue::QueueStats;
 use crate::options::Operation;
 use crate::sync::lock;
 

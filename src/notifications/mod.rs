@@ -1,3 +1,4 @@
 //! Notifications that go out in the background: the impressions of decisions made on this machine.
 
+pub(crate) mod queue;
 pub(crate) mod sender;

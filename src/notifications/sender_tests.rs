@@ -1,9 +1,14 @@
 //! What goes out together, in what order, and what becomes of it: over a scripted transport, without waiting.
 
+use std::sync::mpsc;
+
 use super::*;
+use crate::error::Phase;
 use crate::events::Events;
-use crate::transport::HttpResponse;
 use crate::transport::scripted::{Gate, Scripted, Step};
+use crate::transport::{
+    Failure, FailureKind, GetAnswer, GetRequest, HttpRequest, HttpResponse, Transport, control::CallControl,
+};
 
 /// One that sends at once, repeats soon and has one worker, so that its order is the transport's.
 fn sender(transport: &Arc<Scripted>, change: impl FnOnce(&mut ClientConfig)) -> (ImpressionSender, Arc<Edge>) {
@@ -18,8 +23,6 @@ fn sender(transport: &Arc<Scripted>, change: impl FnOnce(&mut ClientConfig)) -> 
     let edge = Arc::new(Edge::new(&config, transport, Arc::default(), Arc::new(Events::new(64))));
     (ImpressionSender::new(&config, &edge), edge)
 }
-
-use crate::transport::Transport;
 
 /// Ids are made up of one character each.
 fn batch(session: &str, page: &str, ids: &str) -> ImpressionBatch {
@@ -143,11 +146,10 @@ fn what_may_succeed_later_is_sent_again_and_what_is_missing_alone() {
     let stats = wait_settled(&sender);
     assert_eq!((stats.accepted, stats.acknowledged, stats.rejected, stats.dropped), (3, 3, 0, 0));
     let sent: Vec<_> = transport.asked().iter().map(|asked| ids(&asked.body)).collect();
-    // The policy of one request gives the edge a second try at once where nothing else was tried.
-    assert_eq!(sent.last().map(String::as_str), Some("13"));
+    assert_eq!(sent, ["123", "123", "123", "13"]);
+    sender.stop(true);
     let events = kinds(&edge);
     assert!(events.iter().any(|(kind, event)| kind == "notification_acknowledged" && event["ids"][0] == "2"));
-    sender.stop(true);
 }
 
 #[test]
@@ -156,14 +158,14 @@ fn what_the_edge_refuses_is_rejected_with_its_words() {
     let (sender, edge) = sender(&transport, |_| {});
     sender.submit(batch("one", "", "12")).unwrap();
     assert_eq!(wait_settled(&sender).rejected, 2);
+    sender.submit(batch("one", "", "3")).unwrap();
+    assert_eq!(wait_settled(&sender).acknowledged, 1);
+    sender.stop(true);
     let rejected = kinds(&edge).into_iter().find(|(kind, _)| kind == "notification_rejected").unwrap().1;
     assert_eq!(rejected["http_status"], 400);
     assert_eq!(rejected["api_message"], "invalid token");
     assert_eq!(rejected["session_id"], "one");
     assert_eq!(rejected["ids"], serde_json::json!(["1", "2"]));
-    sender.submit(batch("one", "", "3")).unwrap();
-    assert_eq!(wait_settled(&sender).acknowledged, 1);
-    sender.stop(true);
 }
 
 #[test]
@@ -227,5 +229,184 @@ fn what_is_left_at_a_closes_deadline_is_dropped_and_said_so() {
     let dropped: Vec<_> = events.iter().filter(|(kind, _)| kind == "notification_dropped").collect();
     assert_eq!(dropped.len(), 3, "{events:?}");
     assert!(dropped.iter().all(|(_, event)| event["reason"] == "closed"));
+    sender.stop(true);
+}
+
+/// A second thread, so that one that hangs fails the test instead of hanging it.
+fn close_in_time(sender: &Arc<ImpressionSender>, deadline: Option<Instant>) -> DeliveryCounts {
+    let (tell, told) = mpsc::channel();
+    let closing = Arc::clone(sender);
+    std::thread::spawn(move || tell.send(closing.close(deadline)));
+    told.recv_timeout(Duration::from_secs(30)).unwrap_or_else(|_| panic!("close hangs: {:?}", sender.stats()))
+}
+
+#[test]
+fn what_fails_while_a_closes_time_runs_out_is_given_up() {
+    let transport = Scripted::new([]);
+    let (sender, edge) = sender(&transport, |config| {
+        config.notifications.retry_base_delay = Duration::from_secs(3600);
+        config.notifications.retry_max_delay = Duration::from_secs(3600);
+    });
+    let sender = Arc::new(sender);
+    let gate = Arc::<Gate>::default();
+    transport.then([Step::Held(Arc::clone(&gate), Box::new(status(503, "")))]);
+    sender.submit(batch("one", "", "1")).unwrap();
+    transport.wait_for(1);
+    let closing = Arc::clone(&sender);
+    let closer = std::thread::spawn(move || close_in_time(&closing, Some(Instant::now())));
+    // The close ends the request; what comes of it is too late whatever it is.
+    while lock(&sender.0.state).in_flight.iter().any(|control| control.end().is_none()) {
+        std::thread::yield_now();
+    }
+    gate.open();
+    let counts = closer.join().unwrap();
+    assert_eq!((counts.acknowledged, counts.dropped, counts.pending), (0, 1, 0));
+    assert!(kinds(&edge).iter().any(|(kind, event)| kind == "notification_dropped" && event["reason"] == "closed"));
+    sender.stop(true);
+}
+
+#[test]
+fn a_batch_that_waits_for_another_attempt_holds_up_no_first_one() {
+    let transport = Scripted::new([status(503, ""), ok()]);
+    let (sender, _edge) = sender(&transport, |config| {
+        let hour = Duration::from_secs(3600);
+        config.notifications.flush_interval = hour;
+        config.notifications.retry_base_delay = hour;
+        config.notifications.retry_max_delay = hour;
+        config.notifications.max_batch = 1;
+    });
+    sender.submit(batch("one", "", "1")).unwrap();
+    transport.wait_for(1);
+    while lock(&sender.0.state).again.is_empty() {
+        std::thread::yield_now();
+    }
+    sender.submit(batch("two", "", "2")).unwrap();
+    transport.wait_for(2);
+    let counts = sender.close(Some(Instant::now()));
+    assert_eq!(counts.pending, 0);
+    assert_eq!((sender.stats().acknowledged, sender.stats().dropped), (1, 1));
+    sender.stop(true);
+}
+
+#[test]
+fn a_worker_that_sleeps_is_woken_while_the_other_is_busy() {
+    let transport = Scripted::new([]);
+    let (sender, _edge) = sender(&transport, |config| config.notifications.workers = 2);
+    let (first, second) = (Arc::<Gate>::default(), Arc::<Gate>::default());
+    let held = |gate: &Arc<Gate>| Step::Held(Arc::clone(gate), Box::new(ok()));
+    transport.then([held(&first), ok(), held(&second), ok()]);
+    sender.submit(batch("a", "", "1")).unwrap();
+    transport.wait_for(1);
+    sender.submit(batch("b", "", "2")).unwrap();
+    transport.wait_for(2);
+    first.open();
+    while lock(&sender.0.state).idle < 2 {
+        std::thread::yield_now();
+    }
+    sender.submit(batch("c", "", "3")).unwrap();
+    transport.wait_for(3);
+    sender.submit(batch("d", "", "4")).unwrap();
+    transport.wait_for(4);
+    second.open();
+    assert_eq!(wait_settled(&sender).acknowledged, 4);
+    sender.stop(true);
+}
+
+#[test]
+fn a_decision_with_more_than_a_batch_goes_out_in_parts() {
+    let transport = Scripted::new((0..3).map(|_| ok()));
+    let (sender, _edge) = sender(&transport, |config| config.notifications.max_batch = 2);
+    sender.submit(batch("one", "", "12345")).unwrap();
+    assert_eq!(wait_settled(&sender).acknowledged, 5);
+    let sent: Vec<_> = transport.asked().iter().map(|asked| ids(&asked.body)).collect();
+    assert_eq!(sent, ["12", "34", "5"]);
+    sender.stop(true);
+}
+
+#[test]
+fn what_is_no_answer_of_the_edge_acknowledges_nothing() {
+    for page in ["<html>login</html>", "[]", "{\"notifications\":"] {
+        let transport = Scripted::new([status(200, page), ok()]);
+        let (sender, _edge) = sender(&transport, |_| {});
+        sender.submit(batch("one", "", "1")).unwrap();
+        assert_eq!(wait_settled(&sender).acknowledged, 1, "{page}");
+        assert_eq!(transport.asked().len(), 2, "{page}");
+        sender.stop(true);
+    }
+}
+
+/// Fails in its own way at first, then answers.
+struct Failing<F>(Mutex<Vec<F>>);
+
+impl<F: FnOnce() -> Failure + Send> Transport for Failing<F> {
+    fn post(&self, _: &HttpRequest<'_>, _: &Arc<CallControl>) -> Result<HttpResponse, Failure> {
+        let fails = lock(&self.0).pop();
+        fails.map_or_else(|| Ok(HttpResponse { status: 204, attempts: 1, ..Default::default() }), |fails| Err(fails()))
+    }
+
+    fn get(&self, _: &GetRequest<'_>, _: &Arc<CallControl>) -> Result<GetAnswer, Failure> {
+        unreachable!("nothing is fetched here")
+    }
+}
+
+fn over(transport: Arc<dyn Transport>) -> Arc<ImpressionSender> {
+    let mut config = ClientConfig::new("acme", "1@AdobeOrg");
+    config.notifications.flush_interval = Duration::ZERO;
+    config.notifications.retry_base_delay = Duration::from_millis(1);
+    let edge = Arc::new(Edge::new(&config, transport, Arc::default(), Arc::new(Events::new(64))));
+    Arc::new(ImpressionSender::new(&config, &edge))
+}
+
+#[test]
+fn what_the_edge_never_saw_is_not_rejected() {
+    let untrusted = || Failure {
+        kind: FailureKind::Network,
+        phase: Phase::Tls,
+        message: "certificate expired".into(),
+        sent: false,
+        answered: false,
+        reused: false,
+        unreachable: false,
+        temporary: false,
+    };
+    let sender = over(Arc::new(Failing(Mutex::new(vec![untrusted]))));
+    sender.submit(batch("one", "", "1")).unwrap();
+    let stats = wait_settled(&sender);
+    assert_eq!((stats.acknowledged, stats.rejected), (1, 0));
+    sender.stop(true);
+}
+
+#[test]
+fn a_panic_costs_an_attempt_and_nothing_else() {
+    let panics = || -> Failure { panic!("injected") };
+    let sender = over(Arc::new(Failing(Mutex::new(vec![panics]))));
+    sender.submit(batch("one", "", "1")).unwrap();
+    assert_eq!(wait_settled(&sender).acknowledged, 1);
+    let counts = close_in_time(&sender, None);
+    assert_eq!(counts.pending, 0);
+    sender.stop(true);
+}
+
+#[test]
+fn attempts_are_the_requests_that_were_made() {
+    let transport = Scripted::new([status(429, ""), status(429, ""), status(400, "")]);
+    let (sender, edge) = sender(&transport, |_| {});
+    sender.submit(batch("one", "", "1")).unwrap();
+    wait_settled(&sender);
+    sender.stop(true);
+    let rejected = kinds(&edge).into_iter().find(|(kind, _)| kind == "notification_rejected").unwrap().1;
+    assert_eq!(rejected["attempts"], 3);
+    assert_eq!(transport.asked().len(), 3);
+}
+
+#[test]
+fn no_interval_is_too_long() {
+    let transport = Scripted::new([ok()]);
+    let (sender, _edge) = sender(&transport, |config| {
+        config.notifications.flush_interval = Duration::MAX;
+        config.notifications.time_to_live = Some(Duration::MAX);
+    });
+    sender.submit(batch("one", "", "1")).unwrap();
+    assert_eq!(sender.close(None).acknowledged, 1);
     sender.stop(true);
 }

@@ -1,6 +1,7 @@
 //! The calls in progress, so that close can wait for them and end them.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,8 @@ use crate::transport::control::{CallControl, End};
 /// The list of one client.
 pub(crate) struct Calls {
     state: Arc<(Mutex<CallsState>, Condvar)>,
+    /// The state's `closed`, for those who only ask: a decision on this machine takes no lock.
+    closed: AtomicBool,
     /// Whoever waits there has to know when no more will come.
     completions: Arc<Completions>,
 }
@@ -46,7 +49,7 @@ impl Drop for InFlight {
 
 impl Calls {
     pub(crate) fn new(completions: &Arc<Completions>) -> Self {
-        Calls { state: Arc::default(), completions: Arc::clone(completions) }
+        Calls { state: Arc::default(), closed: AtomicBool::new(false), completions: Arc::clone(completions) }
     }
 
     pub(crate) fn begin(&self, control: &Arc<CallControl>) -> Result<(InFlight, u64), TargetError> {
@@ -61,7 +64,12 @@ impl Calls {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        lock(&self.state.0).closed
+        self.closed.load(Ordering::Acquire)
+    }
+
+    fn refuse_new(&self, state: &mut CallsState) {
+        state.closed = true;
+        self.closed.store(true, Ordering::Release);
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -70,7 +78,7 @@ impl Calls {
 
     /// Refuses new calls, waits for those in flight, and ends them when the time is over.
     pub(crate) fn close(&self, timeout: Option<Duration>) {
-        lock(&self.state.0).closed = true;
+        self.refuse_new(&mut lock(&self.state.0));
         // A callback that waits for a completion is itself one of the calls in flight.
         self.completions.wake();
         if !self.wait_empty(timeout) {
@@ -81,7 +89,7 @@ impl Calls {
     pub(crate) fn end_all(&self) {
         let mut controls: Vec<_> = {
             let mut state = lock(&self.state.0);
-            state.closed = true;
+            self.refuse_new(&mut state);
             state.active.iter().map(|(id, control)| (*id, Arc::clone(control))).collect()
         };
         // The latest first: those that wait for a thread must be over before one is free for them.

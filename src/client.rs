@@ -2,22 +2,25 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::builder::ClientBuilder;
 use crate::calls::Calls;
 use crate::clock::Clock;
-use crate::config::{ClientConfig, DecisioningMethod, not_in_this_version};
-use crate::cookies::TargetCookie;
+use crate::config::{ClientConfig, DecisioningMethod};
+use crate::decisioning::mbox::{MboxDecision, MboxQuery};
+use crate::decisioning::on_device::OnDevice;
+use crate::decisioning::source::{ArtifactRefresh, Surroundings};
 use crate::delivery::limits::mbox_names as mbox_names_of;
-use crate::delivery::normalize::{Normalized, Part, normalize};
-use crate::delivery::telemetry::TelemetryQueue;
-use crate::envelope::{Acknowledgement, Answer, Attributes, Digest, Meta, Offers, RawEnvelope, acknowledge, merge};
-use crate::error::{DeliveryCounts, NotificationOutcome, PartialResult, Phase, TargetError};
+use crate::delivery::normalize::{Circumstances, Normalized, normalize};
+use crate::edge::Edge;
+use crate::envelope::{Attributes, Offers, RawEnvelope};
+use crate::error::{DeliveryCounts, Phase, TargetError};
 use crate::events::{EventCallback, Events};
 use crate::executor::{Executor, Job};
-use crate::ids;
-use crate::json::{Document, Strictness};
+use crate::json::{Document, Strictness, Value};
+use crate::local_decisions::{GeoQuery, Place, Route};
+use crate::notifications::sender::ImpressionSender;
 use crate::options::{CallOptions, Operation, ParsedOptions, parse_mbox_names};
 use crate::pending::{After, AsyncCall, Completions, PendingAttributes, PendingOffers, then};
 use crate::process;
@@ -25,7 +28,6 @@ use crate::stats::{ClientStats, Stats};
 use crate::transport::Transport;
 use crate::transport::control::CallControl;
 use crate::transport::http::HttpTransport;
-use crate::transport::retry::{Fate, Shipment, Undelivered, deliver};
 use crate::transport::tcp::ConnectionCounts;
 
 /// A client of Target's Delivery API for one client code and organization.
@@ -45,18 +47,15 @@ impl std::fmt::Debug for TargetClient {
 
 /// What the client and its calls in progress share.
 pub(crate) struct Shared {
-    config: ClientConfig,
-    clock: Clock,
-    transport: Arc<dyn Transport>,
+    pub config: ClientConfig,
+    pub clock: Clock,
+    pub edge: Arc<Edge>,
+    pub impressions: ImpressionSender,
+    pub on_device: Option<OnDevice>,
     connections: Arc<ConnectionCounts>,
-    stats: Arc<Stats>,
-    events: Arc<Events>,
-    telemetry: TelemetryQueue,
     calls: Calls,
     executor: Executor,
     completions: Arc<Completions>,
-    /// `scheme://host` without a cluster.
-    base_url: String,
 }
 
 impl TargetClient {
@@ -65,17 +64,18 @@ impl TargetClient {
         ClientBuilder { config: ClientConfig::new(client, organization_id) }
     }
 
-    /// Makes a client from a configuration.
+    /// Makes a client from a configuration. One that decides on this machine waits `maximum_wait_ready` at the
+    /// most for its artifact; without one it goes on asking for it.
     ///
     /// # Errors
     /// [`TargetError::InvalidOptions`] that names the key, [`TargetError::Unsupported`] for what this version
-    /// does not have.
+    /// does not have, [`TargetError::Internal`] when no thread can be started.
     #[doc(alias = "target_client_create")]
     pub fn new(mut config: ClientConfig) -> Result<Self, TargetError> {
         config.validate()?;
         let transport = HttpTransport::new(&config)?;
         let connections = Arc::clone(transport.counts());
-        Ok(Self::with_transport(config, Arc::new(transport), connections))
+        Self::with_transport(config, Arc::new(transport), connections)
     }
 
     /// The seam for tests that script the edge. The configuration is a valid one.
@@ -83,28 +83,43 @@ impl TargetClient {
         config: ClientConfig,
         transport: Arc<dyn Transport>,
         connections: Arc<ConnectionCounts>,
-    ) -> Self {
-        let scheme = if config.secure { "https" } else { "http" };
-        let base_url = match &config.server_domain {
-            Some(domain) => format!("{scheme}://{domain}"),
-            None => format!("{scheme}://{}.tt.omtrdc.net", config.client),
-        };
+    ) -> Result<Self, TargetError> {
         let completions = Arc::new(Completions::default());
+        let clock = Clock { fixed_ms: config.fixed_clock_ms };
+        let events = Arc::new(Events::new(config.event_buffer));
+        let edge = Arc::new(Edge::new(&config, transport, Arc::default(), events));
+        let on_device = match config.decisioning_method {
+            DecisioningMethod::ServerSide => {
+                edge.events.emit("client_ready", |_| {});
+                None
+            }
+            DecisioningMethod::OnDevice | DecisioningMethod::Hybrid => {
+                let surroundings = Surroundings {
+                    transport: Arc::clone(&edge.transport),
+                    events: Arc::clone(&edge.events),
+                    clock,
+                    readiness: Arc::default(),
+                };
+                Some(OnDevice::start(&config, &edge.base_url, surroundings, &edge.stats)?)
+            }
+        };
         let shared = Shared {
-            clock: Clock { fixed_ms: config.fixed_clock_ms },
-            transport,
+            clock,
+            impressions: ImpressionSender::new(&config, &edge),
+            on_device,
+            edge,
             connections,
-            stats: Arc::default(),
-            events: Arc::new(Events::new(config.event_buffer)),
-            telemetry: TelemetryQueue::new(config.telemetry_enabled),
             calls: Calls::new(&completions),
             executor: Executor::default(),
             completions,
-            base_url,
             config,
         };
-        shared.events.emit("client_ready", |_| {});
-        TargetClient { shared: Arc::new(shared) }
+        let client = TargetClient { shared: Arc::new(shared) };
+        if let Some(on_device) = &client.shared.on_device {
+            // That it is not ready in time is no error: the host asks or waits.
+            let _ = on_device.wait_ready(Some(client.shared.config.maximum_wait_ready));
+        }
+        Ok(client)
     }
 
     /// Asks for offers: `execute` shows them now, `prefetch` later. Blocks until the edge has answered.
@@ -235,6 +250,19 @@ impl TargetClient {
         self.run(Operation::SendNotifications, &[], options).map(|envelope| envelope.to_json())
     }
 
+    /// Decides one mbox on this machine, from texts instead of a request: about as fast as a look-up. Needs an
+    /// artifact, whatever the method of calls. Sends and counts nothing; no address is looked up.
+    ///
+    /// # Errors
+    /// [`TargetError::InvalidOptions`] without an mbox or a visitor id, [`TargetError::NotReady`] without an
+    /// artifact, [`TargetError::Closed`] after close.
+    pub fn decide_mbox(&self, query: &MboxQuery<'_>) -> Result<MboxDecision, TargetError> {
+        if self.shared.calls.is_closed() {
+            return Err(TargetError::closed());
+        }
+        self.shared.decide_mbox(query)
+    }
+
     /// Starts a call from JSON options, for the C ABI. `begun` has the handle before anything else can happen
     /// with the call, a callback included.
     #[cfg(feature = "capi")]
@@ -275,7 +303,7 @@ impl TargetClient {
     /// [`TargetError::Pending`] when none came in time, [`TargetError::Closed`] when no more will come.
     #[doc(alias = "target_next_event")]
     pub fn next_event(&self, timeout: Option<Duration>) -> Result<String, TargetError> {
-        self.shared.events.next(timeout)
+        self.shared.edge.events.next(timeout)
     }
 
     /// Has events handed to a callback, those buffered first, on a thread of the library; `None` removes it.
@@ -285,30 +313,67 @@ impl TargetClient {
     /// [`TargetError::Internal`] when no thread can be started.
     #[doc(alias = "target_client_on_event")]
     pub fn on_event(&self, callback: Option<Arc<EventCallback>>) -> Result<(), TargetError> {
-        self.shared.events.set_callback(callback)
+        self.shared.edge.events.set_callback(callback)
     }
 
-    /// Waits until the client can decide. A server-side client is ready at once.
+    /// Waits until the client can decide: for its first artifact, and within the time for its location hint. A
+    /// server-side client is ready at once. `None` waits as long as it takes.
     ///
     /// # Errors
-    /// [`TargetError::WouldDeadlock`] on a thread of the library, [`TargetError::Closed`] after close.
+    /// [`TargetError::Pending`] when there is no artifact yet, [`TargetError::WouldDeadlock`] on a thread of the
+    /// library, [`TargetError::Closed`] after close and when it comes meanwhile.
     #[doc(alias = "target_client_wait_ready")]
-    pub fn wait_ready(&self, _timeout: Option<Duration>) -> Result<(), TargetError> {
+    pub fn wait_ready(&self, timeout: Option<Duration>) -> Result<(), TargetError> {
         if process::on_library_thread() {
             return Err(TargetError::would_deadlock("wait_ready"));
         }
-        if self.shared.calls.is_closed() { Err(TargetError::closed()) } else { Ok(()) }
+        if self.shared.calls.is_closed() {
+            return Err(TargetError::closed());
+        }
+        self.shared.on_device.as_ref().map_or(Ok(()), |on_device| on_device.wait_ready(timeout))
+    }
+
+    /// Whether the client can decide: a server-side one always, others once they have an artifact.
+    pub fn is_ready(&self) -> bool {
+        self.shared.on_device.as_ref().is_none_or(OnDevice::is_ready)
+    }
+
+    /// Downloads the artifact now and blocks until that is over, two minutes at the most; a download that runs
+    /// already serves too. What is in force stays so unless a good one came.
+    ///
+    /// # Errors
+    /// Why nothing usable came: [`TargetError::Network`], [`TargetError::Timeout`], [`TargetError::Http`],
+    /// [`TargetError::InvalidResponse`]. [`TargetError::Unsupported`] for a server-side client,
+    /// [`TargetError::WouldDeadlock`] on a thread of the library, [`TargetError::Closed`] after close and when it
+    /// comes meanwhile.
+    #[doc(alias = "target_client_refresh")]
+    pub fn refresh(&self) -> Result<ArtifactRefresh, TargetError> {
+        if process::on_library_thread() {
+            return Err(TargetError::would_deadlock("refresh"));
+        }
+        if self.shared.calls.is_closed() {
+            return Err(TargetError::closed());
+        }
+        match &self.shared.on_device {
+            Some(on_device) => on_device.source.refresh(),
+            None => Err(TargetError::unsupported(
+                Some("decisioning_method"),
+                "a client whose `decisioning_method` is server-side has no artifact",
+            )),
+        }
     }
 
     /// Counters since the client was created. Works after close.
     #[doc(alias = "target_client_stats")]
     pub fn stats(&self) -> ClientStats {
         use std::sync::atomic::Ordering;
-        let mut stats = self.shared.stats.read();
+        let mut stats = self.shared.edge.stats.read();
         stats.in_flight = self.shared.calls.count() as u64;
         stats.connections_open = self.shared.connections.open.load(Ordering::Relaxed);
         stats.connections_opened = self.shared.connections.opened.load(Ordering::Relaxed);
         stats.connections_reused = self.shared.connections.reused.load(Ordering::Relaxed);
+        stats.queue = self.shared.impressions.stats();
+        stats.artifact = self.shared.on_device.as_ref().map(|on_device| on_device.source.stats());
         stats
     }
 
@@ -322,21 +387,25 @@ impl TargetClient {
         if process::on_library_thread() {
             return Err(TargetError::would_deadlock("close"));
         }
-        self.shared.end_calls(timeout);
-        Ok(DeliveryCounts::default())
+        Ok(self.shared.end_calls(timeout))
     }
 
     fn run(&self, operation: Operation, names: &[String], options: &str) -> Result<RawEnvelope, TargetError> {
         let shared = &self.shared;
-        shared.stats.call(operation);
-        shared.prepare(operation, names, options).and_then(|prepared| {
-            let control = Arc::new(CallControl::new(prepared.timeout));
-            let _in_flight = match shared.calls.begin(&control) {
-                Ok((in_flight, _)) => in_flight,
-                Err(closed) => return Err(shared.withdraw(prepared, closed)),
-            };
-            shared.execute(prepared, &control)
-        })
+        shared.edge.stats.call(operation);
+        let document = shared.parsed(options)?;
+        let prepared = shared.prepare(operation, names, document.root())?;
+        let request = prepared.request;
+        if prepared.is_immediate() {
+            // Nothing to wait for, and so nothing that could be ended.
+            return shared.execute(prepared.call, request, None);
+        }
+        let control = Arc::new(CallControl::new(prepared.call.timeout));
+        let _in_flight = match shared.calls.begin(&control) {
+            Ok((in_flight, _)) => in_flight,
+            Err(closed) => return Err(shared.withdraw(prepared.call, closed)),
+        };
+        shared.execute(prepared.call, request, Some(&control))
     }
 
     fn start(
@@ -348,27 +417,34 @@ impl TargetClient {
         begun: &dyn Fn(&Arc<AsyncCall>),
     ) -> Result<Arc<AsyncCall>, TargetError> {
         let shared = &self.shared;
-        shared.stats.call(operation);
-        let prepared = shared.prepare(operation, names, options)?;
-        let control = Arc::new(CallControl::new(prepared.timeout));
+        shared.edge.stats.call(operation);
+        let document = shared.parsed(options)?;
+        let call = shared.prepare(operation, names, document.root())?.call;
+        let control = Arc::new(CallControl::new(call.timeout));
         let (in_flight, id) = match shared.calls.begin(&control) {
             Ok(begun) => begun,
-            Err(closed) => return Err(shared.withdraw(prepared, closed)),
+            Err(closed) => return Err(shared.withdraw(call, closed)),
         };
-        let call = AsyncCall::new(id, Arc::clone(&control), Arc::downgrade(shared));
-        let telemetry = prepared.normalized.telemetry.clone();
-        let (job_shared, job_call) = (Arc::clone(shared), Arc::clone(&call));
+        let handle = AsyncCall::new(id, Arc::clone(&control), Arc::downgrade(shared));
+        let telemetry = call.normalized.telemetry.clone();
+        let (job_shared, job_handle) = (Arc::clone(shared), Arc::clone(&handle));
+        // A decision reads the request itself; what the edge decides is written already.
+        let options = call.is_decided_here().then(|| options.to_owned());
         let run = move || {
-            let outcome = catch_unwind(AssertUnwindSafe(|| job_shared.execute(prepared, job_call.control())))
-                .unwrap_or_else(|_| Err(TargetError::internal("a panic was caught in the call; please report it")));
-            job_call.finish(outcome, after, &job_shared);
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                let document = options.as_deref().map(|options| job_shared.parsed(options)).transpose()?;
+                let request = document.as_ref().and_then(|document| ParsedOptions::request_of(document.root()));
+                job_shared.execute(call, request, Some(job_handle.control()))
+            }))
+            .unwrap_or_else(|_| Err(TargetError::internal("a panic was caught in the call; please report it")));
+            job_handle.finish(outcome, after, &job_shared);
             drop(in_flight);
         };
-        begun(&call);
+        begun(&handle);
         match shared.executor.submit(Job { control, run: Box::new(run) }) {
-            Ok(()) => Ok(call),
+            Ok(()) => Ok(handle),
             Err(error) => {
-                shared.telemetry.put_back(telemetry);
+                shared.edge.telemetry.put_back(telemetry);
                 Err(error)
             }
         }
@@ -380,214 +456,154 @@ impl Drop for TargetClient {
         let shared = &self.shared;
         if process::on_library_thread() {
             // A callback dropped the last handle: its thread cannot wait for itself.
+            shared.stop_background();
             shared.calls.end_all();
             shared.executor.stop();
+            shared.impressions.stop(false);
             shared.completions.wake();
-            shared.events.end();
+            shared.edge.events.end();
             return;
         }
         shared.end_calls(Some(shared.config.close_timeout));
         shared.executor.stop();
         shared.executor.join();
-        shared.events.stop();
+        shared.impressions.stop(true);
+        if let Some(on_device) = &shared.on_device {
+            on_device.join();
+        }
+        shared.edge.events.stop();
     }
 }
 
-/// A call whose options have been judged.
-struct Prepared {
-    operation: Operation,
-    normalized: Normalized,
-    timeout: Duration,
-    retry_clicks: bool,
+/// A call whose options have been judged, with the request as the caller's text has it.
+struct Prepared<'d> {
+    call: Call,
+    request: Option<Value<'d>>,
+}
+
+impl Prepared<'_> {
+    /// Whether the call is over before anybody could want to end it.
+    fn is_immediate(&self) -> bool {
+        matches!(&self.call.place, Place::Here { look_up: None, .. })
+    }
+}
+
+/// A call that is ready to be made.
+pub(crate) struct Call {
+    pub operation: Operation,
+    pub normalized: Normalized,
+    pub place: Place,
+    pub timeout: Duration,
+    pub retry_clicks: bool,
+}
+
+impl Call {
+    fn is_decided_here(&self) -> bool {
+        matches!(self.place, Place::Here { .. })
+    }
 }
 
 impl Shared {
     /// Names that are refused make a refused call.
     fn judged_names(&self, names: Result<Vec<String>, TargetError>) -> Result<Vec<String>, TargetError> {
         if names.is_err() {
-            self.stats.call(Operation::GetAttributes);
-            self.stats.failed(Phase::Validate);
+            self.edge.stats.call(Operation::GetAttributes);
+            self.edge.stats.failed(Phase::Validate);
         }
         names
     }
 
-    fn prepare(&self, operation: Operation, names: &[String], options: &str) -> Result<Prepared, TargetError> {
+    fn parsed<'o>(&self, options: &'o str) -> Result<Document<'o>, TargetError> {
+        Document::parse(options, Strictness::Options).map_err(|error| {
+            self.edge.stats.failed(Phase::Validate);
+            TargetError::invalid_json("options", &error)
+        })
+    }
+
+    fn prepare<'d>(
+        &self,
+        operation: Operation,
+        names: &[String],
+        options: Value<'d>,
+    ) -> Result<Prepared<'d>, TargetError> {
         let prepared = self.judge(operation, names, options);
-        if prepared.is_err() {
-            self.stats.failed(Phase::Validate);
+        if let Err(error) = &prepared {
+            self.edge.stats.failed(error.details().phase);
         }
         prepared
     }
 
-    fn judge(&self, operation: Operation, names: &[String], options: &str) -> Result<Prepared, TargetError> {
+    fn judge<'d>(
+        &self,
+        operation: Operation,
+        names: &[String],
+        options: Value<'d>,
+    ) -> Result<Prepared<'d>, TargetError> {
         if self.calls.is_closed() {
             return Err(TargetError::closed());
         }
-        let document = Document::parse(options, Strictness::Options)
-            .map_err(|error| TargetError::invalid_json("options", &error))?;
-        let options = ParsedOptions::read(document.root(), operation)?;
-        let method = options.decisioning_method.unwrap_or(self.config.decisioning_method);
-        if method != DecisioningMethod::ServerSide && operation != Operation::SendNotifications {
-            return Err(not_in_this_version("decisioning_method", method));
-        }
-        let normalized = normalize(&self.config, self.clock.now_ms(), &options, operation, names, &self.telemetry)?;
+        let options = ParsedOptions::read(options, operation)?;
+        let method = match operation {
+            Operation::SendNotifications => DecisioningMethod::ServerSide,
+            _ => options.decisioning_method.unwrap_or(self.config.decisioning_method),
+        };
+        let route = self.route(method, options.request, names);
+        let circumstances = Circumstances {
+            now_ms: self.clock.now_ms(),
+            location_hint: self.location_hint(),
+            decided_here: matches!(route, Route::Here(..)),
+        };
+        let normalized = normalize(&self.config, circumstances, &options, operation, names, &self.edge.telemetry)?;
+        let place = match route {
+            Route::NotReady(error) => {
+                self.edge.telemetry.put_back(normalized.telemetry);
+                return Err(error);
+            }
+            Route::Edge(need) => Place::Edge(need),
+            Route::Here(current, need) => {
+                let look_up = (*current).as_ref().and_then(|loaded| GeoQuery::of(&loaded.artifact, options.request));
+                Place::Here { current, need, look_up }
+            }
+        };
         Ok(Prepared {
-            operation,
-            normalized,
-            timeout: options.timeout.unwrap_or(self.config.timeout),
-            retry_clicks: options.retry_clicks.unwrap_or(self.config.retry_clicks),
+            request: options.request,
+            call: Call {
+                operation,
+                normalized,
+                place,
+                timeout: options.timeout.unwrap_or(self.config.timeout),
+                retry_clicks: options.retry_clicks.unwrap_or(self.config.retry_clicks),
+            },
         })
     }
 
     /// Gives back what a call took that is not made after all.
-    fn withdraw(&self, prepared: Prepared, error: TargetError) -> TargetError {
-        self.telemetry.put_back(prepared.normalized.telemetry);
+    fn withdraw(&self, call: Call, error: TargetError) -> TargetError {
+        self.edge.telemetry.put_back(call.normalized.telemetry);
         error
     }
 
-    /// Sends the parts of a call and makes its result.
-    fn execute(&self, prepared: Prepared, control: &Arc<CallControl>) -> Result<RawEnvelope, TargetError> {
-        let operation = prepared.operation;
-        let result = self.send_parts(prepared, control);
-        let elapsed = control.elapsed().as_millis();
+    /// Makes a call; without a control only one that is over at once.
+    fn execute(
+        &self,
+        call: Call,
+        request: Option<Value<'_>>,
+        control: Option<&Arc<CallControl>>,
+    ) -> Result<RawEnvelope, TargetError> {
+        let operation = call.operation;
+        let result = match (&call.place, control) {
+            (Place::Here { .. }, control) => self.decide_here(call, request, control),
+            (Place::Edge(_), Some(control)) => self.send_parts(call, control),
+            (Place::Edge(_), None) => Err(TargetError::internal("a request without a deadline")),
+        };
         match &result {
-            Ok(_) => crate::log::debug(format_args!("{}: done in {elapsed} ms", operation.name())),
-            Err(error) => crate::log::warn(format_args!("{}: failed after {elapsed} ms: {error}", operation.name())),
+            Ok(_) => crate::log::debug(format_args!("{}: done", operation.name())),
+            Err(error) => {
+                let elapsed = control.map_or(0, |control| control.elapsed().as_millis());
+                crate::log::warn(format_args!("{}: failed after {elapsed} ms: {error}", operation.name()));
+            }
         }
         result
-    }
-
-    fn send_parts(&self, prepared: Prepared, control: &Arc<CallControl>) -> Result<RawEnvelope, TargetError> {
-        let Prepared { operation, mut normalized, retry_clicks, .. } = prepared;
-        let affinity = self.config.edge_affinity.unwrap_or(self.config.server_domain.is_none());
-        let scheme = if self.config.secure { "https" } else { "http" };
-        let default_url = format!("{}/rest/v1/delivery?{}", self.base_url, normalized.query);
-        let cluster_url =
-            normalized.cluster.as_deref().filter(|_| affinity).map(|cluster| {
-                format!("{scheme}://mboxedge{cluster}.tt.omtrdc.net/rest/v1/delivery?{}", normalized.query)
-            });
-
-        let parts = std::mem::take(&mut normalized.parts);
-        let single = parts.len() == 1;
-        let has_notifications = parts.iter().any(|part| !part.notification_ids.is_empty());
-        let mut request = normalized.whole_request.take();
-        let mut acknowledgement = Acknowledgement::default();
-        let mut received: Vec<(Answer, Digest)> = Vec::with_capacity(parts.len());
-        let mut parts = parts.into_iter();
-        while let Some(part) = parts.next() {
-            let header_id = ids::uuid();
-            let shipment = Shipment {
-                url: cluster_url.as_deref().unwrap_or(&default_url),
-                fallback_url: cluster_url.as_ref().map(|_| default_url.as_str()),
-                request_id: &header_id,
-                body: &part.body,
-                repeatable: part.repeatable || retry_clicks,
-            };
-            let is_first = received.is_empty();
-            match self.send_part(&shipment, control, operation, is_first, &part, &normalized, &mut acknowledgement) {
-                Ok(answer) => {
-                    received.push(answer);
-                    if single {
-                        request = Some(part.body);
-                    }
-                }
-                Err(Undelivered { error, fate }) => {
-                    if is_first {
-                        self.telemetry.put_back(std::mem::take(&mut normalized.telemetry));
-                    }
-                    if !has_notifications {
-                        return Err(error);
-                    }
-                    let outcome = outcome_of_failure(fate, part.notification_ids, acknowledgement, parts);
-                    return Err(self.report_failure(error, outcome, operation));
-                }
-            }
-        }
-        if has_notifications {
-            self.stats.processed(&acknowledgement);
-        }
-        let (answer, digest) = match received.pop() {
-            Some(only) if received.is_empty() => only,
-            last => {
-                let answer = merge(received.into_iter().chain(last).map(|(answer, _)| answer))?;
-                let digest = Digest::of(answer.document()?.root(), operation == Operation::GetAttributes);
-                (answer, digest)
-            }
-        };
-        let hint = normalized.cluster.or(digest.cluster);
-        Ok(RawEnvelope {
-            response: answer.into_text(),
-            target_cookie: TargetCookie::of_visitor(
-                &normalized.session_id,
-                digest.tnt_id.as_deref(),
-                self.clock.now_ms(),
-            ),
-            location_hint_cookie: hint.as_deref().map(TargetCookie::of_location_hint),
-            gathered: digest.gathered,
-            meta: Meta {
-                decisioning_method: DecisioningMethod::ServerSide.as_str(),
-                notifications: has_notifications.then_some(acknowledgement),
-                ..Default::default()
-            },
-            request: request.unwrap_or_default(),
-            visitor_state: normalized.visitor_state,
-            attributes: digest.attributes,
-        })
-    }
-
-    /// Delivers one part and reads its answer.
-    #[allow(clippy::too_many_arguments, reason = "one part of `execute`, cut out so that each can be read")]
-    fn send_part(
-        &self,
-        shipment: &Shipment<'_>,
-        control: &Arc<CallControl>,
-        operation: Operation,
-        is_first: bool,
-        part: &Part,
-        normalized: &Normalized,
-        acknowledgement: &mut Acknowledgement,
-    ) -> Result<(Answer, Digest), Undelivered> {
-        let answer = deliver(&*self.transport, shipment, &self.config.retry, control, &self.stats).map_err(
-            |mut undelivered| {
-                undelivered.error.details_mut().request_id = Some(part.request_id.clone());
-                undelivered
-            },
-        )?;
-        let (status, attempts) = (answer.status, answer.attempts);
-        let unreadable = |mut error: TargetError| {
-            self.stats.failed(Phase::Response);
-            let details = error.details_mut();
-            details.http_status = Some(status);
-            details.request_id = Some(part.request_id.clone());
-            details.attempts = attempts;
-            details.elapsed_ms = control.elapsed().as_millis() as u64;
-            Undelivered { error, fate: Fate::Unknown }
-        };
-        let answer = Answer::new(answer.body).map_err(unreadable)?;
-        let document = answer.document().map_err(unreadable)?;
-        let response = document.root();
-        if is_first {
-            let duration = control.elapsed().as_secs_f64() * 1000.0;
-            self.telemetry.record(&part.request_id, response, self.clock.now_ms(), duration, normalized.features);
-        }
-        acknowledge(response, &part.notification_ids, acknowledgement);
-        let digest = Digest::of(response, operation == Operation::GetAttributes);
-        drop(document);
-        Ok((answer, digest))
-    }
-
-    fn report_failure(&self, error: TargetError, outcome: NotificationOutcome, operation: Operation) -> TargetError {
-        self.stats.notifications(&outcome);
-        let unprocessed: Vec<String> =
-            [&outcome.rejected, &outcome.unknown, &outcome.not_sent].into_iter().flatten().cloned().collect();
-        let error = error.with_result(PartialResult::Notifications(outcome));
-        if operation == Operation::SendNotifications {
-            self.events.emit("send_notification_error", |event| {
-                event.raw("error", &error.to_json());
-                event.strings("ids", &unprocessed);
-            });
-        }
-        error
     }
 
     /// A waiting asynchronous call may have been ended.
@@ -600,36 +616,35 @@ impl Shared {
     }
 
     pub(crate) fn stats(&self) -> &Stats {
-        &self.stats
+        &self.edge.stats
     }
 
-    fn end_calls(&self, timeout: Option<Duration>) {
-        self.events.begin_close();
+    /// The client's own location hint: the configured one, or the one that the edge has told.
+    pub(crate) fn location_hint(&self) -> Option<&str> {
+        self.config.target_location_hint.as_deref().or_else(|| self.on_device.as_ref()?.location_hint())
+    }
+
+    /// Downloads have no use any more once a close begins.
+    fn stop_background(&self) {
+        if let Some(on_device) = &self.on_device {
+            on_device.stop();
+        }
+    }
+
+    fn end_calls(&self, timeout: Option<Duration>) -> DeliveryCounts {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        self.edge.events.begin_close();
+        self.stop_background();
         self.calls.close(timeout);
         self.executor.poke();
         // Whoever was ended returns at once; a callback of the host may take longer.
         self.calls.wait_empty(Some(Duration::from_millis(100)));
-        self.transport.shut_down();
+        // After the calls: the last of them may have been a decision.
+        let counts = self.impressions.close(deadline);
+        self.edge.transport.shut_down();
         self.executor.stop();
         self.completions.wake();
-        self.events.close();
+        self.edge.events.close();
+        counts
     }
-}
-
-/// What became of the notifications of a call whose current part failed.
-fn outcome_of_failure(
-    fate: Fate,
-    ids: Vec<String>,
-    acknowledgement: Acknowledgement,
-    rest: impl Iterator<Item = Part>,
-) -> NotificationOutcome {
-    let mut outcome = NotificationOutcome { acknowledged: acknowledgement.acknowledged, ..Default::default() };
-    outcome.not_sent = acknowledgement.unacknowledged;
-    match fate {
-        Fate::NotSent => outcome.not_sent.extend(ids),
-        Fate::Refused => outcome.rejected = ids,
-        Fate::Unknown => outcome.unknown = ids,
-    }
-    outcome.not_sent.extend(rest.flat_map(|part| part.notification_ids));
-    outcome
 }

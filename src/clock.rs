@@ -23,6 +23,12 @@ pub(crate) fn wall_ms() -> i64 {
     }
 }
 
+/// A time as `2023-11-14T22:13:20.000Z`.
+pub(crate) fn iso_8601(ms: i64) -> String {
+    use chrono::{DateTime, SecondsFormat};
+    DateTime::from_timestamp_millis(ms).map_or_else(String::new, |at| at.to_rfc3339_opts(SecondsFormat::Millis, true))
+}
+
 /// The offset of the local time zone at that time, in minutes east of UTC.
 pub(crate) fn local_offset_minutes(now_ms: i64) -> i32 {
     use chrono::{Local, Offset, TimeZone};

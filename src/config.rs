@@ -268,6 +268,9 @@ pub struct ClientConfig {
     pub fixed_clock_ms: Option<i64>,
 }
 
+/// Host of artifact and geo look-up; with `cdn_environment` its siblings.
+pub(crate) const DEFAULT_CDN: &str = "assets.adobetarget.com";
+const DEFAULT_ENVIRONMENT: &str = "production";
 const DEFAULT_TIMEOUT: Duration = Duration::from_millis(3000);
 /// Adobe's CDN is not meant to be asked more often.
 const LEAST_POLLING_INTERVAL: Duration = Duration::from_millis(300_000);
@@ -288,9 +291,9 @@ impl ClientConfig {
             environment_id: None,
             property_token: None,
             version: None,
-            environment: "production".to_owned(),
+            environment: DEFAULT_ENVIRONMENT.to_owned(),
             cdn_environment: CdnEnvironment::default(),
-            cdn_base_path: "assets.adobetarget.com".to_owned(),
+            cdn_base_path: DEFAULT_CDN.to_owned(),
             artifact_location: None,
             artifact_format: None,
             artifact_payload: None,
@@ -344,7 +347,7 @@ impl ClientConfig {
             "environment_id" => self.environment_id = Some(member.integer()?),
             "property_token" => self.property_token = member.text()?,
             "version" => self.version = member.text()?,
-            "environment" => self.environment = member.text()?.unwrap_or_else(|| "production".to_owned()),
+            "environment" => self.environment = member.text()?.unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned()),
             "cdn_environment" => {
                 self.cdn_environment = choice(
                     member,
@@ -442,8 +445,23 @@ impl ClientConfig {
         if !self.polling_interval.is_zero() {
             self.polling_interval = self.polling_interval.max(LEAST_POLLING_INTERVAL);
         }
-        if self.decisioning_method != DecisioningMethod::ServerSide {
-            return Err(not_in_this_version("decisioning_method", self.decisioning_method));
+        if self.environment.is_empty() {
+            self.environment = DEFAULT_ENVIRONMENT.to_owned();
+        }
+        if !is_path_segment(&self.environment) {
+            return refuse("environment", PATH_SEGMENT_RULE);
+        }
+        if self.decisioning_method != DecisioningMethod::ServerSide
+            && self.property_token.as_deref().is_some_and(|token| !is_path_segment(token))
+        {
+            return refuse("property_token", PATH_SEGMENT_RULE);
+        }
+        let has_scheme = self.cdn_base_path.contains("://");
+        if !is_address(&self.cdn_base_path, has_scheme) || self.cdn_base_path.contains('?') {
+            return refuse("cdn_base_path", "must be host[:port][/path] or a URL with http:// or https://, in ASCII");
+        }
+        if self.artifact_location.as_ref().is_some_and(|location| !is_address(location, true)) {
+            return refuse("artifact_location", "must be a whole URL with http:// or https://, in ASCII");
         }
         if self.notifications.spool_dir.is_some() {
             return Err(TargetError::unsupported(
@@ -501,6 +519,8 @@ const KEYS: [&str; 34] = [
 /// What goes into every request's query has to leave room for the rest of it.
 const MAX_QUERY_VALUE: usize = 1024;
 const MAX_HEADERS: usize = 100;
+/// Its request has to fit a buffer with its headers.
+const MAX_ADDRESS: usize = 4096;
 
 /// What a location hint must look like, for messages.
 pub(crate) const LOCATION_HINT_RULE: &str = "must be a host-name label: 1 to 55 letters, digits and `-`";
@@ -511,6 +531,24 @@ pub(crate) fn is_location_hint(hint: &str) -> bool {
     (1..=55).contains(&hint.len())
         && !hint.ends_with('-')
         && hint.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+const PATH_SEGMENT_RULE: &str = "becomes part of the artifact's path: 1 to 256 bytes, and neither `.` nor `..`";
+
+fn is_path_segment(text: &str) -> bool {
+    (1..=256).contains(&text.len()) && text != "." && text != ".."
+}
+
+/// Whether a text is host, optional port and optional path, with a scheme before it or without. A user and a
+/// fragment have no meaning in a download.
+fn is_address(text: &str, with_scheme: bool) -> bool {
+    let after_scheme =
+        if with_scheme { text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) } else { Some(text) };
+    let Some(rest) = after_scheme else { return false };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    text.len() <= MAX_ADDRESS
+        && is_host_and_port(authority)
+        && rest.bytes().all(|b| b.is_ascii_graphic() && !b"#\\\"<>^`{|}".contains(&b))
 }
 
 fn is_host_and_port(domain: &str) -> bool {
@@ -715,6 +753,21 @@ mod tests {
                 "headers",
             ),
             (r#","artifact_payload":[]"#, "artifact_payload"),
+            (r#","environment":"..""#, "environment"),
+            (&format!(r#","environment":"{}""#, "e".repeat(257)), "environment"),
+            (r#","decisioning_method":"on-device","property_token":"..""#, "property_token"),
+            (r#","cdn_base_path":"ftp://cdn.test""#, "cdn_base_path"),
+            (r#","cdn_base_path":"user:secret@cdn.test""#, "cdn_base_path"),
+            (r#","cdn_base_path":"/path""#, "cdn_base_path"),
+            (r#","cdn_base_path":"cdn.test/a?b""#, "cdn_base_path"),
+            (r#","cdn_base_path":"cdn.test:0""#, "cdn_base_path"),
+            (r#","artifact_location":"cdn.test/rules.json""#, "artifact_location"),
+            (r#","artifact_location":"https://cdn.test/a b""#, "artifact_location"),
+            (r#","artifact_location":"https:///rules.json""#, "artifact_location"),
+            (r#","artifact_location":"https://cdn.test/rules.json#x""#, "artifact_location"),
+            (&format!(r#","artifact_location":"https://cdn.test/{}""#, "x".repeat(5000)), "artifact_location"),
+            (r#","polling_interval":-1"#, "polling_interval"),
+            (r#","maximum_wait_ready":"3000""#, "maximum_wait_ready"),
         ] {
             assert_eq!(field(members), named, "{members}");
         }
@@ -738,11 +791,19 @@ mod tests {
 
     #[test]
     fn what_later_versions_bring_is_refused_clearly() {
-        for members in [r#","decisioning_method":"hybrid""#, r#","notifications":{"spool_dir":"x"}"#] {
-            let error = config(members).unwrap_err();
-            assert!(matches!(error, TargetError::Unsupported(_)), "{error:?}");
-            assert!(error.details().field.is_some());
+        let error = config(r#","notifications":{"spool_dir":"x"}"#).unwrap_err();
+        assert!(matches!(error, TargetError::Unsupported(_)), "{error:?}");
+        assert_eq!(error.details().field.as_deref(), Some("notifications.spool_dir"));
+    }
+
+    #[test]
+    fn addresses_of_every_useful_form_are_taken() {
+        for address in ["cdn.test", "127.0.0.1:8080", "[::1]:8080/a/b", "http://cdn.test", "https://cdn.test:1/a%20b/"]
+        {
+            config(&format!(r#","cdn_base_path":"{address}""#)).unwrap();
         }
+        config(r#","artifact_location":"http://[::1]:1/a/rules.bin?sig=a%2Fb&x=~""#).unwrap();
+        assert_eq!(config(r#","environment":"""#).unwrap().environment, "production");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::config::is_location_hint;
+use crate::javascript;
 use crate::json::{ObjectWriter, write_integer};
 
 /// Name of the cookie with session and device id.
@@ -123,7 +124,8 @@ impl VisitorCookie {
             let (Some(name), Some(value), Some(expires)) = (fields.next(), fields.next(), fields.next()) else {
                 continue;
             };
-            if !js_number(expires).is_some_and(|expires| expires >= now) {
+            let expires = javascript::number(expires);
+            if expires.is_nan() || expires < now {
                 continue;
             }
             let (Some(name), Some(value)) = (decode_component(name), decode_component(value)) else {
@@ -136,36 +138,6 @@ impl VisitorCookie {
             }
         }
         found
-    }
-}
-
-/// What JavaScript's `Number` makes of a text; None for NaN.
-fn js_number(text: &str) -> Option<f64> {
-    // What is in every cookie that was not tampered with.
-    if (1..16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) {
-        return text.parse::<u64>().ok().map(|number| number as f64);
-    }
-    let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{FEFF}');
-    let radix = |digits: &str, radix: u32| {
-        let mut value = 0.0;
-        for digit in digits.chars() {
-            value = value * f64::from(radix) + f64::from(digit.to_digit(radix)?);
-        }
-        (!digits.is_empty()).then_some(value)
-    };
-    match text.get(..2) {
-        Some("0x" | "0X") => return radix(text.get(2..)?, 16),
-        Some("0b" | "0B") => return radix(text.get(2..)?, 2),
-        Some("0o" | "0O") => return radix(text.get(2..)?, 8),
-        _ => {}
-    }
-    match text {
-        "" => Some(0.0),
-        "Infinity" | "+Infinity" => Some(f64::INFINITY),
-        "-Infinity" => Some(f64::NEG_INFINITY),
-        // Rust reads `inf` and `nan` too, which JavaScript does not.
-        _ if text.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b)) => text.parse().ok(),
-        _ => None,
     }
 }
 

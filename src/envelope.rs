@@ -3,22 +3,25 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::cookies::{TargetCookie, cluster_of_edge_host};
-use crate::delivery::model::{DeliveryRequest, DeliveryResponse};
+use crate::delivery::model::{DeliveryRequest, DeliveryResponse, Notification};
 use crate::error::TargetError;
 use crate::json::{Document, Kind, ObjectWriter, Strictness, Value, write_str};
 
 /// What a call learnt about its decisions and notifications.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Meta {
-    /// Where the request was decided: `server-side`.
+    /// Where the request was decided: `server-side` or `on-device`.
     pub decisioning_method: &'static str,
-    /// Mboxes that only the edge can decide; empty for a request that the edge decided.
+    /// Mboxes that only the edge can decide, of on-device and hybrid calls.
     pub remote_mboxes: Vec<String>,
     /// Views that only the edge can decide.
     pub remote_views: Vec<String>,
     /// Of a call with notifications.
     pub notifications: Option<Acknowledgement>,
+    /// Impressions of an on-device decision that the background queue did not take, whole: to be reported by
+    /// `send_notifications`, or they are lost.
+    pub not_queued: Vec<Notification>,
 }
 
 /// Which notifications of a successful call the edge processed.
@@ -102,6 +105,8 @@ pub(crate) struct RawEnvelope {
     pub location_hint_cookie: Option<TargetCookie>,
     pub gathered: Gathered,
     pub meta: Meta,
+    /// JSON texts of what `meta` has typed.
+    pub not_queued: Vec<String>,
     pub request: String,
     pub visitor_state: String,
     pub attributes: Option<String>,
@@ -123,17 +128,25 @@ impl RawEnvelope {
             ("response_tokens", &self.gathered.response_tokens),
         ] {
             if !list.is_empty() {
-                write_list(object.key(key), list);
+                let out = object.key(key);
+                out.push('[');
+                out.push_str(list);
+                out.push(']');
             }
         }
         let mut meta = ObjectWriter::begin(object.key("meta"));
         meta.string("decisioning_method", self.meta.decisioning_method);
         meta.strings("remote_mboxes", &self.meta.remote_mboxes);
         meta.strings("remote_views", &self.meta.remote_views);
-        if let Some(notifications) = &self.meta.notifications {
+        if self.meta.notifications.is_some() || !self.not_queued.is_empty() {
             let mut lists = ObjectWriter::begin(meta.key("notifications"));
-            lists.strings("acknowledged", &notifications.acknowledged);
-            lists.strings("unacknowledged", &notifications.unacknowledged);
+            if let Some(notifications) = &self.meta.notifications {
+                lists.strings("acknowledged", &notifications.acknowledged);
+                lists.strings("unacknowledged", &notifications.unacknowledged);
+            }
+            if !self.not_queued.is_empty() {
+                write_list(lists.key("not_queued"), &self.not_queued);
+            }
             lists.end();
         }
         meta.end();
@@ -147,7 +160,10 @@ impl RawEnvelope {
     }
 
     pub(crate) fn to_offers(&self) -> Result<Offers, TargetError> {
-        let values = |list: &[String]| list.iter().map(|text| value_of(text)).collect();
+        let values = |list: &str| match value_of(&format!("[{list}]")) {
+            serde_json::Value::Array(values) => values,
+            _ => Vec::new(),
+        };
         Ok(Offers {
             response: serde_json::from_str(&self.response)
                 .or_else(|_| serde_json::from_str(&readable(&self.response)))
@@ -157,7 +173,10 @@ impl RawEnvelope {
             analytics_details: values(&self.gathered.analytics_details),
             trace: values(&self.gathered.trace),
             response_tokens: values(&self.gathered.response_tokens),
-            meta: self.meta.clone(),
+            meta: Meta {
+                not_queued: self.not_queued.iter().filter_map(|text| serde_json::from_str(text).ok()).collect(),
+                ..self.meta.clone()
+            },
             // It was made from a typed one, so it reads as one.
             request: serde_json::from_str(&self.request)
                 .or_else(|_| serde_json::from_str(&readable(&self.request)))
@@ -276,15 +295,23 @@ pub(crate) fn acknowledge(response: Value<'_>, ids: &[String], into: &mut Acknow
     }
 }
 
-/// What is gathered over `execute` and `prefetch`, each item as JSON text.
+/// What is gathered over `execute` and `prefetch`; of each list the elements as JSON text, joined by commas.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Gathered {
-    pub analytics_details: Vec<String>,
-    pub trace: Vec<String>,
-    pub response_tokens: Vec<String>,
+    pub analytics_details: String,
+    pub trace: String,
+    pub response_tokens: String,
 }
 
 impl Gathered {
+    /// Appends an element to one of the lists.
+    pub(crate) fn push(list: &mut String, element: &str) {
+        if !list.is_empty() {
+            list.push(',');
+        }
+        list.push_str(element);
+    }
+
     fn from(response: Value<'_>) -> Self {
         let mut gathered = Gathered::default();
         let (execute, prefetch) = (response.get("execute"), response.get("prefetch"));
@@ -308,11 +335,11 @@ impl Gathered {
         let filled = |value: &Value<'_>| !value.is_null() && !value.is_empty();
         for (key, member) in item.members() {
             match &*key {
-                "analytics" if filled(&member) => self.analytics_details.push(member.raw().to_owned()),
-                "trace" if filled(&member) => self.trace.push(member.raw().to_owned()),
+                "analytics" if filled(&member) => Self::push(&mut self.analytics_details, member.raw()),
+                "trace" if filled(&member) => Self::push(&mut self.trace, member.raw()),
                 "options" => {
                     for tokens in member.elements().filter_map(|option| option.get("responseTokens")).filter(filled) {
-                        self.response_tokens.push(tokens.raw().to_owned());
+                        Self::push(&mut self.response_tokens, tokens.raw());
                     }
                 }
                 _ => {}
@@ -344,7 +371,7 @@ impl Digest {
 }
 
 /// The JSON offers of each mbox, merged in order: `{"<mbox>":{"<key>":value}}`.
-fn attributes(response: Value<'_>) -> String {
+pub(crate) fn attributes(response: Value<'_>) -> String {
     let mut mboxes: Vec<(String, Vec<(String, String)>)> = Vec::new();
     // Answers may be large: positions are looked up, not searched for.
     let mut mbox_at: HashMap<String, usize> = HashMap::new();

@@ -195,7 +195,7 @@ pub enum TargetError {
     /// The queue or the executor of asynchronous calls is full; nothing was taken.
     #[error("{0}")]
     QueueFull(Box<ErrorDetails>),
-    /// The spool cannot be written or opened.
+    /// The spool or the artifact's cache cannot be read or written.
     #[error("{0}")]
     Storage(Box<ErrorDetails>),
     /// The client is closed.
@@ -297,12 +297,12 @@ impl TargetError {
         object.string("code", self.code().as_str());
         object.string("message", &d.message);
         object.string("phase", d.phase.as_str());
-        optional_string(&mut object, "field", d.field.as_deref());
-        optional_number(&mut object, "http_status", d.http_status);
-        optional_string(&mut object, "api_message", d.api_message.as_deref());
-        optional_string(&mut object, "request_id", d.request_id.as_deref());
+        object.optional_string("field", d.field.as_deref());
+        object.optional_number("http_status", d.http_status);
+        object.optional_string("api_message", d.api_message.as_deref());
+        object.optional_string("request_id", d.request_id.as_deref());
         object.boolean("retryable", d.retryable);
-        optional_number(&mut object, "retry_after_ms", d.retry_after_ms);
+        object.optional_number("retry_after_ms", d.retry_after_ms);
         object.number("attempts", d.attempts);
         object.number("elapsed_ms", d.elapsed_ms);
         match &d.result {
@@ -335,20 +335,6 @@ fn printable(text: String) -> String {
         shown.push('…');
     }
     shown
-}
-
-fn optional_string(object: &mut ObjectWriter<'_>, key: &'static str, value: Option<&str>) {
-    match value {
-        Some(text) => object.string(key, text),
-        None => object.raw(key, "null"),
-    }
-}
-
-fn optional_number(object: &mut ObjectWriter<'_>, key: &'static str, value: Option<impl itoa::Integer>) {
-    match value {
-        Some(number) => object.number(key, number),
-        None => object.raw(key, "null"),
-    }
 }
 
 /// The statuses of the C ABI, `TARGET_OK` excepted.
@@ -447,6 +433,18 @@ impl TargetError {
         TargetError::invalid_options(field, message)
     }
 
+    /// No artifact to decide from; the words are the field's.
+    pub(crate) fn not_ready() -> Self {
+        TargetError::not_ready_because("Unable to fulfill request; decisioning engine not ready.")
+    }
+
+    /// The same with a reason that stands for itself.
+    pub(crate) fn not_ready_because(message: impl Into<String>) -> Self {
+        let mut details = ErrorDetails::new(Phase::Decide, message);
+        details.retryable = true;
+        TargetError::NotReady(details)
+    }
+
     pub(crate) fn closed() -> Self {
         TargetError::Closed(ErrorDetails::new(Phase::Validate, "the client is closed"))
     }
@@ -509,6 +507,23 @@ impl TargetError {
         details.api_message = api_message;
         details.retryable = retryable;
         TargetError::Http(details)
+    }
+
+    /// The answer of a CDN to the download of the artifact.
+    pub(crate) fn no_artifact(host: &str, status: u16) -> Self {
+        let reason = match status {
+            403 => "on-device decisioning is not enabled for this client",
+            404 => "there is no artifact for this client, environment and property",
+            _ => "no artifact",
+        };
+        let mut details = ErrorDetails::new(Phase::Response, format!("{host} answered {status}: {reason}"));
+        details.http_status = Some(status);
+        details.retryable = matches!(status, 408 | 420 | 429 | 500..);
+        TargetError::Http(details)
+    }
+
+    pub(crate) fn storage(message: impl Into<String>) -> Self {
+        TargetError::Storage(ErrorDetails::new(Phase::Storage, message))
     }
 
     /// The same error with what was done of the work.

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 
 use crate::process;
 
-const BLOCK: usize = 512;
+const BLOCK: usize = 4096;
 
 struct Block {
     bytes: [u8; BLOCK],
@@ -53,37 +53,38 @@ fn fill_from_hasher(bytes: &mut [u8]) {
     }
 }
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
+/// Writes bytes as hexadecimal digits, two for each, into places of `text` from `at` on.
+fn write_hex(text: &mut [u8], mut at: usize, bytes: &[u8], digits: &[u8; 16]) {
+    for byte in bytes {
+        if let Some([high, low]) = text.get_mut(at..at + 2) {
+            *high = digits[usize::from(byte >> 4)];
+            *low = digits[usize::from(byte & 15)];
+        }
+        at += 2;
+    }
+}
 
 /// A random UUID (version 4) in its usual spelling.
 pub(crate) fn uuid() -> String {
     let mut bytes: [u8; 16] = random();
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let mut text = String::with_capacity(36);
-    for (at, byte) in bytes.into_iter().enumerate() {
-        if matches!(at, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        text.push(HEX[usize::from(byte >> 4)] as char);
-        text.push(HEX[usize::from(byte & 15)] as char);
+    let mut text = *b"00000000-0000-0000-0000-000000000000";
+    for (at, from, to) in [(0, 0, 4), (9, 4, 6), (14, 6, 8), (19, 8, 10), (24, 10, 16)] {
+        write_hex(&mut text, at, bytes.get(from..to).unwrap_or_default(), b"0123456789abcdef");
     }
-    text
+    // ASCII, so always a text.
+    std::str::from_utf8(&text).unwrap_or_default().to_owned()
 }
 
 /// A supplemental data id: 16 hexadecimal digits, `-`, 16 more, in capitals.
 pub(crate) fn supplemental_data_id() -> String {
     let bytes: [u8; 16] = random();
-    let mut text = String::with_capacity(33);
-    for (at, byte) in bytes.into_iter().enumerate() {
-        if at == 8 {
-            text.push('-');
-        }
-        for digit in [byte >> 4, byte & 15] {
-            text.push(HEX[usize::from(digit)].to_ascii_uppercase() as char);
-        }
-    }
-    text
+    let mut text = *b"0000000000000000-0000000000000000";
+    let (first, second) = bytes.split_at(8);
+    write_hex(&mut text, 0, first, b"0123456789ABCDEF");
+    write_hex(&mut text, 17, second, b"0123456789ABCDEF");
+    std::str::from_utf8(&text).unwrap_or_default().to_owned()
 }
 
 /// A number from 0 to below 1.

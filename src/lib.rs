@@ -58,19 +58,24 @@ mod config;
 mod cookies;
 mod decisioning;
 pub mod delivery;
+mod edge;
 mod envelope;
 mod error;
 mod events;
 mod executor;
 mod ffi;
 mod ids;
+mod javascript;
 mod json;
+mod local_decisions;
 #[cfg(feature = "local-edge")]
 pub mod local_edge;
 mod log;
+mod notifications;
 mod options;
 mod pending;
 mod process;
+mod server_side;
 mod stats;
 mod sync;
 mod transport;
@@ -85,13 +90,16 @@ pub use config::{
     TlsRoots, TlsSettings,
 };
 pub use cookies::{LOCATION_HINT_COOKIE_NAME, TARGET_COOKIE_NAME, TargetCookie};
+pub use decisioning::mbox::{DecidedOption, MboxDecision, MboxQuery};
+pub use decisioning::source::ArtifactRefresh;
 pub use envelope::{Acknowledgement, Attributes, Meta, Offers};
 pub use error::{DeliveryCounts, ErrorCode, ErrorDetails, NotificationOutcome, PartialResult, Phase, TargetError};
 pub use events::EventCallback;
 pub use log::{LogCallback, LogLevel, set_logger};
+pub use notifications::sender::QueueStats;
 pub use options::CallOptions;
 pub use pending::{PendingAttributes, PendingOffers};
-pub use stats::ClientStats;
+pub use stats::{ArtifactStats, ClientStats};
 
 /// The snippets of the README compile, and those that can run do.
 #[cfg(all(doctest, feature = "local-edge"))]

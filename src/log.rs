@@ -116,6 +116,10 @@ pub(crate) fn warn(message: fmt::Arguments<'_>) {
     log(LogLevel::Warn, message);
 }
 
+pub(crate) fn info(message: fmt::Arguments<'_>) {
+    log(LogLevel::Info, message);
+}
+
 pub(crate) fn debug(message: fmt::Arguments<'_>) {
     log(LogLevel::Debug, message);
 }

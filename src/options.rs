@@ -194,6 +194,11 @@ const KEYS: [&str; 11] = [
 ];
 
 impl<'d> ParsedOptions<'d> {
+    /// The request in options that have been judged.
+    pub(crate) fn request_of(root: Value<'d>) -> Option<Value<'d>> {
+        root.get("request").filter(|request| !request.is_null()).or_else(|| root.get("events"))
+    }
+
     /// Checks everything but what is inside the request.
     pub(crate) fn read(root: Value<'d>, operation: Operation) -> Result<Self, TargetError> {
         if root.kind() != Kind::Object {

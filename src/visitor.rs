@@ -3,7 +3,7 @@
 
 use crate::cookies::decode_component;
 use crate::error::TargetError;
-use crate::json::{Kind, Member, ObjectWriter, Value, read_members};
+use crate::json::{Kind, Member, ObjectWriter, Value, read_members, write_escaped, write_str};
 
 /// What the AMCV cookie says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -152,28 +152,25 @@ pub(crate) fn visitor_state(
     supplemental_data_id: &str,
     consumer_id: &str,
 ) -> String {
-    let mut out = String::with_capacity(256);
-    let mut root = ObjectWriter::begin(&mut out);
-    let organization = root.foreign_key(&with_organization_suffix(organization_id));
-    let mut state = ObjectWriter::begin(organization);
-    if let Some(ids) = customer_ids {
-        state.raw("customerIDs", ids.raw());
+    let mut out = String::with_capacity(256 + customer_ids.map_or(0, |ids| ids.raw().len()));
+    out.push_str("{\"");
+    write_escaped(&mut out, organization_id);
+    if !organization_id.contains('@') {
+        // The visitor library keys its state by the whole organization id.
+        out.push_str("@AdobeOrg");
     }
-    let mut sdid = ObjectWriter::begin(state.key("sdid"));
-    sdid.string("supplementalDataIDCurrent", supplemental_data_id);
-    let mut consumed = ObjectWriter::begin(sdid.key("supplementalDataIDCurrentConsumed"));
-    consumed.foreign_key(&format!("payload:{consumer_id}")).push_str("true");
-    consumed.end();
-    sdid.raw("supplementalDataIDLastConsumed", "{}");
-    sdid.end();
-    state.end();
-    root.end();
+    out.push_str("\":{");
+    if let Some(ids) = customer_ids {
+        out.push_str("\"customerIDs\":");
+        out.push_str(ids.raw());
+        out.push(',');
+    }
+    out.push_str("\"sdid\":{\"supplementalDataIDCurrent\":");
+    write_str(&mut out, supplemental_data_id);
+    out.push_str(",\"supplementalDataIDCurrentConsumed\":{\"payload:");
+    write_escaped(&mut out, consumer_id);
+    out.push_str("\":true},\"supplementalDataIDLastConsumed\":{}}}}");
     out
-}
-
-/// The visitor library keys its state by the whole organization id.
-fn with_organization_suffix(organization_id: &str) -> String {
-    if organization_id.contains('@') { organization_id.to_owned() } else { format!("{organization_id}@AdobeOrg") }
 }
 
 #[cfg(test)]

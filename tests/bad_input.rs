@@ -773,12 +773,9 @@ mod unsupported {
         let edge = edge();
         let client = client(&edge);
         for method in [DecisioningMethod::OnDevice, DecisioningMethod::Hybrid] {
-            let mut configured = builder(&edge);
-            configured.config_mut().decisioning_method = method;
             let options = options(execute(&["home"])).decisioning_method(method);
 
             for error in [
-                configured.build().unwrap_err(),
                 client.get_offers(&options).unwrap_err(),
                 client.get_attributes(["home"], &options).unwrap_err(),
                 client.get_offers_async(&options).unwrap_err(),

@@ -208,6 +208,15 @@ fn events_and_logger() {
 }
 
 #[test]
+fn on_device() {
+    test_program_runs_well("on_device", |_, edge| {
+        let report = edge.report();
+        assert!(report.errors.is_empty(), "{:?}", report.errors);
+        assert_eq!(report.session_concurrent_max, 1);
+    });
+}
+
+#[test]
 fn close_and_free() {
     test_program_runs_well("close_and_free", |_, _| {});
 }

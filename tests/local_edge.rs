@@ -8,16 +8,26 @@ use std::time::Duration;
 use adobe_target::local_edge::LocalEdge;
 use serde_json::{Value, json};
 
+#[path = "local_edge/activities.rs"]
+mod activities;
+#[path = "local_edge/artifact.rs"]
+mod artifact;
 #[path = "local_edge/controls.rs"]
 mod controls;
 #[path = "local_edge/counting.rs"]
 mod counting;
+#[path = "local_edge/decisions.rs"]
+mod decisions;
 #[path = "local_edge/delivery.rs"]
 mod delivery;
 #[path = "local_edge/examples.rs"]
 mod examples;
 #[path = "local_edge/faults.rs"]
 mod faults;
+#[path = "local_edge/geo.rs"]
+mod geo;
+#[path = "local_edge/route_faults.rs"]
+mod route_faults;
 
 const TARGET: &str = "/rest/v1/delivery?imsOrgId=1%40AdobeOrg&sessionId=session-1";
 

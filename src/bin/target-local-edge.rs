@@ -2,25 +2,38 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use adobe_target::local_edge::{LocalEdge, Scenario};
+
+/// How often the file of an artifact is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
 
 const USAGE: &str = "\
 A local edge of Adobe Target's Delivery API, for tests and for trying things out.
 
-Usage: target-local-edge [--port N] [--scenario FILE] [--accept-any-token] [--quiet]
+Usage: target-local-edge [--port N] [--scenario FILE] [--artifact FILE | --default-artifact]
+                         [--organization ID] [--accept-any-token] [--quiet]
 
   --port N             the port on 127.0.0.1; 0, the default, is any free one
   --scenario FILE      what to answer with, a JSON file; without it a built-in scenario
-  --print-scenario     print the built-in scenario and exit
+  --artifact FILE      serve this artifact for on-device decisioning, and decide from it; read again when it changes
+  --default-artifact   the same with the built-in artifact
+  --organization ID    whose id unmasks the artifact's bin form; 0DD934B85278256B0A490D44@AdobeOrg unless given
   --accept-any-token   take event tokens and states that this edge never issued
   --quiet              print nothing but the line that names the address
+  --print-scenario     print the built-in scenario and exit
+  --print-artifact     print the built-in artifact and exit
   --help               print this and exit
 ";
 
+#[derive(Default)]
 struct Options {
     port: u16,
     scenario: Option<String>,
+    artifact: Option<String>,
+    default_artifact: bool,
+    organization: Option<String>,
     accept_any_token: bool,
     quiet: bool,
 }
@@ -52,7 +65,7 @@ fn main() -> ExitCode {
 }
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, String> {
-    let mut options = Options { port: 0, scenario: None, accept_any_token: false, quiet: false };
+    let mut options = Options::default();
     while let Some(argument) = arguments.next() {
         let (name, mut value) = match argument.split_once('=') {
             Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
@@ -66,6 +79,10 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, String>
                 options.port = port.parse().map_err(|_| format!("--port must be 0 to 65535, not {port:?}"))?;
             }
             "--scenario" => options.scenario = Some(next("a file")?),
+            "--artifact" => options.artifact = Some(next("a file")?),
+            "--default-artifact" => options.default_artifact = true,
+            "--organization" => options.organization = Some(next("an id")?),
+            "--print-artifact" => return Ok(Command::Print(LocalEdge::default_artifact_json())),
             "--print-scenario" => return Ok(Command::Print(Scenario::default_json())),
             "--accept-any-token" => options.accept_any_token = true,
             "--quiet" => options.quiet = true,
@@ -75,6 +92,9 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, String>
         if value.is_some() {
             return Err(format!("{name} takes no value"));
         }
+    }
+    if options.default_artifact && options.artifact.is_some() {
+        return Err("--artifact and --default-artifact exclude each other".to_owned());
     }
     Ok(Command::Run(options))
 }
@@ -91,21 +111,69 @@ fn run(options: &Options) -> Result<(), String> {
     if options.accept_any_token {
         builder = builder.accept_any_token(true);
     }
-    let edge = builder.start().map_err(|error| format!("cannot listen on port {}: {error}", options.port))?;
+    if options.default_artifact {
+        builder = builder.default_artifact();
+    }
+    if let Some(organization) = &options.organization {
+        builder = builder.organization_id(organization);
+    }
+    let mut followed = None;
+    if let Some(file) = &options.artifact {
+        let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
+        builder = builder.artifact(text.as_str());
+        followed = Some((file, text));
+    }
+    let edge = builder.start().map_err(|error| match &followed {
+        Some((file, _)) if error.kind() == io::ErrorKind::InvalidData => format!("{file}: {error}"),
+        _ => format!("cannot listen on port {}: {error}", options.port),
+    })?;
     // A reader that has gone must not end the edge.
-    let _ = announce(&edge, options.quiet);
-    loop {
-        std::thread::park();
+    let _ = announce(&edge, options);
+    match followed {
+        Some((file, text)) => follow(file, text, &edge),
+        None => loop {
+            std::thread::park();
+        },
     }
 }
 
-fn announce(edge: &LocalEdge, quiet: bool) -> io::Result<()> {
+/// Serves what is in the file, for ever. A file that is missing or half written leaves the last good artifact in
+/// force; what is wrong with it is told once.
+fn follow(file: &str, mut served: String, edge: &LocalEdge) -> ! {
+    let mut told = String::new();
+    loop {
+        std::thread::sleep(LOOK_EVERY);
+        // Comparing what it holds sees changes that times and lengths do not show.
+        let read = std::fs::read_to_string(file).map_err(|error| error.to_string());
+        let wrong = match read {
+            Ok(text) if text == served => String::new(),
+            Ok(text) => match edge.set_artifact(text.as_str()) {
+                Ok(()) => {
+                    served = text;
+                    let _ = writeln!(io::stderr(), "target-local-edge: {file} has changed and was read again");
+                    String::new()
+                }
+                Err(error) => error.to_string(),
+            },
+            Err(error) => error,
+        };
+        if !wrong.is_empty() && wrong != told {
+            let _ = writeln!(io::stderr(), "target-local-edge: {file}: {wrong}; the last good artifact stays");
+        }
+        told = wrong;
+    }
+}
+
+fn announce(edge: &LocalEdge, options: &Options) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "Listening on http://{}", edge.addr())?;
     out.flush()?;
-    if !quiet {
+    if !options.quiet {
         writeln!(out)?;
         writeln!(out, "Point a client at it:  \"server_domain\": \"{}\", \"secure\": false", edge.host())?;
+        if options.artifact.is_some() || options.default_artifact {
+            writeln!(out, "Decide on-device:      \"cdn_base_path\": \"{}\"", edge.url(""))?;
+        }
         writeln!(out, "See what it counted:   {}", edge.url("/report"))?;
         writeln!(
             out,

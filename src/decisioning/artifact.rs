@@ -1,6 +1,29 @@
 //! The rule artifact: its two forms, its version, and its rules compiled.
 
+use std::collections::{HashMap, HashSet};
+
+use super::allocation::AllocationPrefix;
+use super::rules::{Compiler, Rule, Span, unique_members};
 use crate::config::ArtifactFormat;
+use crate::json::{Document, Kind, Strictness, Value};
+
+/// The major version of artifacts that is understood.
+const MAJOR_VERSION: &str = "1";
+/// Of the binary form.
+const BIN_VERSION: u32 = 1;
+const BIN_PREFIX: usize = 8;
+const BIN_HEADER: usize = 40;
+/// The mbox of page loads, unless the artifact names another.
+const GLOBAL_MBOX: &str = "target-global-mbox";
+
+/// For whom an artifact is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Audience<'a> {
+    /// Client code: part of what allocation hashes.
+    pub client: &'a str,
+    /// Unmasks the binary form.
+    pub organization_id: &'a str,
+}
 
 /// A compiled artifact. Immutable; shared by all decisions made from it.
 #[derive(Debug)]
@@ -11,12 +34,81 @@ pub(crate) struct Artifact {
     pub geo_targeting_enabled: bool,
     /// Rules that cannot be used, each left out.
     pub skipped: Vec<SkippedRule>,
+    /// Rules in use.
+    pub rule_count: usize,
+    /// The artifact's text, for what is copied as it came.
+    pub(super) source: Box<str>,
+    /// Texts made from it.
+    pub(super) texts: Box<str>,
+    /// `meta` in the artifact's text.
+    pub(super) meta: Option<Span>,
+    /// `meta.environment`.
+    pub(super) environment: Option<Span>,
+    pub(super) global_mbox: String,
+    /// Response tokens about the visitor's place that options bear.
+    pub(super) geo_tokens: Vec<GeoToken>,
+    pub(super) activities: Vec<AllocationPrefix>,
+    pub(super) mboxes: HashMap<String, Box<[Rule]>>,
+    /// In the artifact's order.
+    pub(super) views: Vec<(String, Box<[Rule]>)>,
+    view_at: HashMap<String, usize>,
+    pub(super) availability: [Availability; 2],
+}
+
+/// What can be decided here and what only by the edge, of mboxes or views.
+#[derive(Debug, Default)]
+pub(super) struct Availability {
+    local: HashSet<String>,
+    /// In the artifact's order.
+    pub remote: Vec<String>,
+    remote_set: HashSet<String>,
+}
+
+impl Availability {
+    fn read(root: Value<'_>, local: &str, remote: &str) -> Self {
+        let mut remote_set = HashSet::new();
+        let mut remote = texts(root.get(remote));
+        remote.retain(|name| remote_set.insert(name.clone()));
+        Availability { local: texts(root.get(local)).into_iter().collect(), remote, remote_set }
+    }
+
+    /// Whether a name has to be decided by the edge.
+    pub(super) fn is_remote(&self, name: &str) -> bool {
+        self.is_listed_remote(name) || !self.local.contains(name)
+    }
+
+    pub(super) fn is_listed_remote(&self, name: &str) -> bool {
+        self.remote_set.contains(name)
+    }
+}
+
+/// Response tokens of [`Artifact::geo_tokens`], with their names as JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GeoToken {
+    City,
+    Country,
+    State,
+    Latitude,
+    Longitude,
+}
+
+impl GeoToken {
+    fn named(name: &str) -> Option<GeoToken> {
+        Some(match name {
+            "geo.city" => GeoToken::City,
+            "geo.country" => GeoToken::Country,
+            "geo.state" => GeoToken::State,
+            "geo.latitude" => GeoToken::Latitude,
+            "geo.longitude" => GeoToken::Longitude,
+            _ => return None,
+        })
+    }
 }
 
 /// A rule that was left out when the artifact was compiled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SkippedRule {
-    /// `ruleKey`, or a description of its place where it has none.
+    /// `ruleKey`, or its place where it has none.
     pub rule_key: String,
     pub reason: String,
 }
@@ -25,20 +117,183 @@ pub(crate) struct SkippedRule {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ArtifactError {
     /// Another major version; the words are the field's.
-    #[error("The decisioning artifact version ({0}) is not supported. This library is compatible with this major version: 1")]
+    #[error(
+        "The decisioning artifact version ({0}) is not supported. This library is compatible with this major version: 1"
+    )]
     UnsupportedVersion(String),
     /// No artifact at all: an HTML page, a truncated download, another structure.
     #[error("{0}")]
     Unusable(String),
 }
 
+fn unusable<T>(reason: impl Into<String>) -> Result<T, ArtifactError> {
+    Err(ArtifactError::Unusable(reason.into()))
+}
+
 impl Artifact {
-    /// Reads and compiles an artifact of either form. `organization_id` unmasks the `bin` form.
+    /// Reads and compiles an artifact of either form.
     pub(crate) fn read(
-        _bytes: Vec<u8>,
-        _format: ArtifactFormat,
-        _organization_id: &str,
+        bytes: Vec<u8>,
+        format: ArtifactFormat,
+        audience: Audience<'_>,
     ) -> Result<Artifact, ArtifactError> {
-        Err(ArtifactError::Unusable("not here yet".to_owned()))
+        let bytes = match format {
+            ArtifactFormat::Json => bytes,
+            ArtifactFormat::Bin => unmask(bytes, audience.organization_id)?,
+        };
+        match String::from_utf8(bytes) {
+            Ok(text) => Artifact::compile(text.trim_start_matches('\u{FEFF}').into(), audience.client),
+            Err(_) => unusable("the artifact is not UTF-8"),
+        }
     }
+
+    fn compile(source: Box<str>, client: &str) -> Result<Artifact, ArtifactError> {
+        let document = match Document::parse(&source, Strictness::Artifact) {
+            Ok(document) => document,
+            Err(error) => {
+                return unusable(format!("the artifact is not JSON: {} at byte {}", error.reason, error.offset));
+            }
+        };
+        let root = document.root();
+        if root.kind() != Kind::Object {
+            return unusable(format!("the artifact is {} instead of an object", root.kind().described()));
+        }
+        let given = root.get("version");
+        let version = given.and_then(Value::as_str).filter(|version| version.split('.').next() == Some(MAJOR_VERSION));
+        let Some(version) = version.map(|version| version.into_owned()) else {
+            let found = given.map_or("none".into(), |given| given.as_str().unwrap_or(given.raw().into()));
+            return Err(ArtifactError::UnsupportedVersion(shown(&found)));
+        };
+        let rules = match root.get("rules") {
+            Some(rules) if rules.kind() == Kind::Object => rules,
+            Some(other) => {
+                return unusable(format!(
+                    "`rules` of the artifact is {} instead of an object",
+                    other.kind().described()
+                ));
+            }
+            None => return unusable("the artifact has no `rules`"),
+        };
+        let response_tokens = texts(root.get("responseTokens"));
+        let geo_tokens = response_tokens.iter().filter_map(|name| GeoToken::named(name)).collect();
+        let rule_tokens = response_tokens.into_iter().filter(|name| GeoToken::named(name).is_none()).collect();
+        let mut compiler = Compiler::new(client, rule_tokens);
+        let mut skipped = Vec::new();
+        let mboxes = compile_group(&mut compiler, rules, "mboxes", &mut skipped);
+        let views = compile_group(&mut compiler, rules, "views", &mut skipped);
+        let rule_count = mboxes.iter().chain(&views).map(|(_, rules)| rules.len()).sum();
+        let meta = root.get("meta").filter(|meta| meta.kind() == Kind::Object);
+        let global_mbox = root.get("globalMbox").and_then(Value::as_str).filter(|name| !name.is_empty());
+        let artifact = Artifact {
+            version,
+            geo_targeting_enabled: root.get("geoTargetingEnabled").and_then(Value::as_bool).unwrap_or(false),
+            skipped,
+            rule_count,
+            texts: compiler.texts.into_text(),
+            meta: meta.map(Span::of_value),
+            environment: meta.and_then(|meta| meta.get("environment")).map(Span::of_value),
+            global_mbox: global_mbox.map_or_else(|| GLOBAL_MBOX.to_owned(), |name| name.into_owned()),
+            geo_tokens,
+            activities: compiler.activities,
+            mboxes: mboxes.into_iter().collect(),
+            view_at: views.iter().enumerate().map(|(at, (name, _))| (name.clone(), at)).collect(),
+            views,
+            availability: [
+                Availability::read(root, "localMboxes", "remoteMboxes"),
+                Availability::read(root, "localViews", "remoteViews"),
+            ],
+            source: Box::default(),
+        };
+        drop(document);
+        Ok(Artifact { source, ..artifact })
+    }
+
+    /// Mboxes that a request needs the edge for, and those it does not.
+    pub(super) fn mbox_availability(&self) -> &Availability {
+        let [mboxes, _] = &self.availability;
+        mboxes
+    }
+
+    /// The same of views.
+    pub(super) fn view_availability(&self) -> &Availability {
+        let [_, views] = &self.availability;
+        views
+    }
+
+    pub(super) fn view(&self, name: &str) -> &[Rule] {
+        self.view_at.get(name).and_then(|at| self.views.get(*at)).map_or(&[], |(_, rules)| rules)
+    }
+
+    pub(super) fn mbox(&self, name: &str) -> &[Rule] {
+        self.mboxes.get(name).map_or(&[], |rules| rules)
+    }
+}
+
+/// The rules of all mboxes or all views; those that cannot be used are left out and noted.
+fn compile_group(
+    compiler: &mut Compiler<'_>,
+    rules: Value<'_>,
+    group: &str,
+    skipped: &mut Vec<SkippedRule>,
+) -> Vec<(String, Box<[Rule]>)> {
+    let Some(group_value) = rules.get(group).filter(|value| !value.is_null()) else { return Vec::new() };
+    if group_value.kind() != Kind::Object {
+        let reason = format!("`rules.{group}` is {} instead of an object", group_value.kind().described());
+        skipped.push(SkippedRule { rule_key: group.to_owned(), reason });
+    }
+    let mut compiled = Vec::new();
+    for (name, list) in unique_members(group_value) {
+        if list.kind() != Kind::Array {
+            let reason = format!("the rules are {} instead of a list", list.kind().described());
+            skipped.push(SkippedRule { rule_key: shown(&format!("{group}.{name}")), reason });
+            continue;
+        }
+        let mut kept = Vec::with_capacity(list.elements().count());
+        for (at, value) in list.elements().enumerate() {
+            match compiler.rule(&name, value) {
+                Ok(rule) => kept.push(rule),
+                Err(reason) => {
+                    let key = value.get("ruleKey").and_then(Value::as_str);
+                    let rule_key = key.map_or_else(|| format!("{group}.{name}[{at}]"), |key| key.into_owned());
+                    skipped.push(SkippedRule { rule_key: shown(&rule_key), reason });
+                }
+            }
+        }
+        compiled.push((name.into_owned(), kept.into_boxed_slice()));
+    }
+    compiled
+}
+
+/// A name from outside, fit for a message.
+fn shown(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).take(128).collect()
+}
+
+/// The texts of a list; what is no text does not count.
+fn texts(list: Option<Value<'_>>) -> Vec<String> {
+    list.into_iter().flat_map(Value::elements).filter_map(Value::as_str).map(|text| text.into_owned()).collect()
+}
+
+/// Takes the mask off the binary form: `prefix:version`, a key, then JSON masked with organization and key.
+fn unmask(mut bytes: Vec<u8>, organization_id: &str) -> Result<Vec<u8>, ArtifactError> {
+    let Some((header, _)) = bytes.split_at_checked(BIN_HEADER) else {
+        return unusable("the binary artifact is shorter than its header");
+    };
+    let (prefix, key) = header.split_at(BIN_PREFIX);
+    let version =
+        std::str::from_utf8(prefix).ok().and_then(|prefix| prefix.split_once(':')).map(|(_, version)| version);
+    match version {
+        Some(version) if version.parse() == Ok(BIN_VERSION) => {}
+        Some(other) => {
+            let other: String = other.chars().filter(|c| !c.is_control()).collect();
+            return unusable(format!("the binary artifact has version {other}; this library reads {BIN_VERSION}"));
+        }
+        None => return unusable("the artifact does not begin like a binary one"),
+    }
+    let mask: Vec<u8> = organization_id.bytes().chain(key.iter().copied()).collect();
+    bytes.drain(..BIN_HEADER);
+    for (byte, mask) in bytes.iter_mut().zip(mask.iter().cycle()) {
+        *byte ^= mask;
+    }
+    Ok(bytes)
 }

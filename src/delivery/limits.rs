@@ -33,22 +33,10 @@ fn refuse(path: impl Display, rule: &str) -> TargetError {
 
 /// Refuses a member given twice in an object that is interpreted: what was judged might not be what is sent.
 pub(crate) fn unique_members(path: &dyn Display, object: Value<'_>) -> Result<(), TargetError> {
-    // Most objects have a handful of members, and a caller may send a million.
-    const FEW: usize = 16;
-    let mut few: Vec<std::borrow::Cow<'_, str>> = Vec::with_capacity(FEW);
-    let mut many = HashSet::new();
-    for (key, _) in object.members() {
-        let again = if few.len() < FEW { few.contains(&key) } else { few.contains(&key) || many.contains(&key) };
-        if again {
-            return Err(TargetError::given_twice(format!("{path}.{key}")));
-        }
-        if few.len() < FEW {
-            few.push(key);
-        } else {
-            many.insert(key);
-        }
+    match object.repeated_key() {
+        Some(key) => Err(TargetError::given_twice(format!("{path}.{key}"))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn too_long(text: &str, limit: usize) -> bool {

@@ -4,12 +4,14 @@
 //! call is kept for another but telemetry.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::limits::{self, CheckedNotification, Details, MAX_CUSTOMER_IDS, MAX_NOTIFICATIONS};
 use super::telemetry::{Features, TelemetryQueue};
 use crate::clock::local_offset_minutes;
 use crate::config::ClientConfig;
 use crate::cookies::{VisitorCookie, cluster_of_device_id, push_encoded};
+use crate::decisioning::allocation::allocation_id_of;
 use crate::error::TargetError;
 use crate::ids;
 use crate::json::{Kind, ObjectWriter, Value, write_integer, write_str};
@@ -33,8 +35,6 @@ pub(crate) struct Normalized {
     pub parts: Vec<Part>,
     /// The request as it is sent, where parts make it more than one body.
     pub whole_request: Option<String>,
-    /// `imsOrgId=…&sessionId=…`
-    pub query: String,
     /// The cluster that the request goes to, if one is known.
     pub cluster: Option<String>,
     pub session_id: String,
@@ -42,6 +42,37 @@ pub(crate) struct Normalized {
     pub features: Features,
     /// Taken for the first part; to be put back if it fails.
     pub telemetry: Vec<String>,
+    /// What a decision on this machine needs.
+    pub decided_here: Option<DecidedHere>,
+}
+
+/// What on-device decisioning makes its answer and its impressions of.
+#[derive(Debug)]
+pub(crate) struct DecidedHere {
+    /// Members that impressions share with the request, each behind a comma.
+    pub common: String,
+    /// Of the visitor's ids in `common`, an object; None when there are none.
+    pub id: Option<Range<usize>>,
+    /// Of the context in `common`, an object.
+    pub context: Range<usize>,
+    /// Of the supplemental data id in `common`, where it was made for this call.
+    pub generated_id: Option<Range<usize>>,
+    /// What allocation hashes of the visitor.
+    pub visitor_id: String,
+    pub tnt_id: Option<String>,
+    pub property_token: Option<String>,
+    /// What `get_attributes` adds to `execute`: names and indexes.
+    pub added: Vec<(String, i64)>,
+}
+
+/// What decides about a call besides its options.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Circumstances<'a> {
+    pub now_ms: i64,
+    /// The client's own cluster, configured or learnt at its start.
+    pub location_hint: Option<&'a str>,
+    /// Whether the decision is made on this machine: a visitor without ids gets one then.
+    pub decided_here: bool,
 }
 
 /// The request's members, each of the right type and not null.
@@ -141,12 +172,13 @@ impl Asked {
 /// Checks the whole request and writes what is sent. After an error nothing has happened.
 pub(crate) fn normalize(
     config: &ClientConfig,
-    now_ms: i64,
+    circumstances: Circumstances<'_>,
     options: &ParsedOptions<'_>,
     operation: Operation,
     mbox_names: &[String],
     telemetry: &TelemetryQueue,
 ) -> Result<Normalized, TargetError> {
+    let now_ms = circumstances.now_ms;
     let request = Request::read(options.request)?;
     let execute = Asked::read("request.execute", request.execute, false)?;
     let prefetch = Asked::read("request.prefetch", request.prefetch, true)?;
@@ -175,22 +207,31 @@ pub(crate) fn normalize(
     };
     let session_id = cookie.session_id.or_else(|| options.session_id.clone()).unwrap_or_else(ids::uuid);
     let mut common = String::with_capacity(512);
-    let tnt_id = write_id(&mut common, request.id, cookie.device_id.as_deref(), &experience_cookie, options)?;
+    let own_hint = options.target_location_hint.as_deref().or(circumstances.location_hint);
+    let visitor = write_id(
+        &mut common,
+        request.id,
+        cookie.device_id.as_deref(),
+        &experience_cookie,
+        options,
+        circumstances.decided_here.then_some(own_hint),
+    )?;
     let cluster = cookie
         .device_id
         .as_deref()
         .and_then(cluster_of_device_id)
-        .or_else(|| tnt_id.as_deref().and_then(cluster_of_device_id))
-        .or(options.target_location_hint.as_deref())
-        .or(config.target_location_hint.as_deref())
+        .or_else(|| visitor.tnt_id.as_deref().and_then(cluster_of_device_id))
+        .or(own_hint)
         .map(str::to_owned);
     if let Some(environment) = request.environment_id.or(config.environment_id) {
         common.push_str(",\"environmentId\":");
         write_integer(&mut common, environment);
     }
-    write_property(&mut common, request.property, config)?;
-    write_context(&mut common, request.context, now_ms)?;
-    let supplemental_data_id = write_experience_cloud(&mut common, request.experience_cloud, &experience_cookie)?;
+    let property_token = write_property(&mut common, request.property, config)?;
+    let context = write_context(&mut common, request.context, now_ms)?;
+    let (supplemental_data_id, generated_id) =
+        write_experience_cloud(&mut common, request.experience_cloud, &experience_cookie)?;
+    let shared_length = common.len();
     for (key, value) in &request.others {
         start_member(&mut common, key);
         write_without_nulls(&mut common, *value);
@@ -204,7 +245,8 @@ pub(crate) fn normalize(
         &supplemental_data_id,
         consumer_id,
     );
-    let telemetry_entries = if request.telemetry.is_none() { telemetry.take() } else { Vec::new() };
+    let takes_telemetry = request.telemetry.is_none() && !circumstances.decided_here;
+    let telemetry_entries = if takes_telemetry { telemetry.take() } else { Vec::new() };
     let mut first_only = String::new();
     if executes {
         write_execute(&mut first_only, request.execute, &added);
@@ -218,12 +260,7 @@ pub(crate) fn normalize(
             first_only.push_str(",\"telemetry\":");
             write_without_nulls(&mut first_only, given);
         }
-        None if !telemetry_entries.is_empty() => {
-            first_only.push_str(",\"telemetry\":{\"entries\":[");
-            first_only.push_str(&telemetry_entries.join(","));
-            first_only.push_str("]}");
-        }
-        None => {}
+        None => push_telemetry(&mut first_only, &telemetry_entries),
     }
     let request_id = request.request_id.map_or_else(ids::uuid, Cow::into_owned);
     let impression_id = match request.impression_id {
@@ -248,19 +285,22 @@ pub(crate) fn normalize(
     }
     let whole_request =
         (parts.len() > 1).then(|| write_body(&request_id, impression_id.as_deref(), &common, &first_only, &texts));
-    let mut query = String::with_capacity(96);
-    query.push_str("imsOrgId=");
-    push_encoded(&mut query, &config.organization_id);
-    query.push_str("&sessionId=");
-    push_encoded(&mut query, &session_id);
-    if let Some(version) = &config.version {
-        query.push_str("&version=");
-        push_encoded(&mut query, version);
-    }
+    let decided_here = circumstances.decided_here.then(|| {
+        common.truncate(shared_length);
+        DecidedHere {
+            common,
+            id: visitor.place,
+            context,
+            generated_id,
+            visitor_id: visitor.allocation_id,
+            tnt_id: visitor.tnt_id,
+            property_token,
+            added: added.iter().map(|(name, index)| ((*name).to_owned(), *index)).collect(),
+        }
+    });
     Ok(Normalized {
         parts,
         whole_request,
-        query,
         cluster,
         session_id,
         visitor_state,
@@ -272,7 +312,22 @@ pub(crate) fn normalize(
             prefetch_view_count: prefetch.views,
         },
         telemetry: telemetry_entries,
+        decided_here,
     })
+}
+
+/// The query of a delivery request: `imsOrgId=…&sessionId=…`
+pub(crate) fn query(config: &ClientConfig, session_id: &str) -> String {
+    let mut query = String::with_capacity(96);
+    query.push_str("imsOrgId=");
+    push_encoded(&mut query, &config.organization_id);
+    query.push_str("&sessionId=");
+    push_encoded(&mut query, session_id);
+    if let Some(version) = &config.version {
+        query.push_str("&version=");
+        push_encoded(&mut query, version);
+    }
+    query
 }
 
 fn checked_notifications<'d>(
@@ -353,28 +408,44 @@ pub(crate) fn write_without_nulls(out: &mut String, value: Value<'_>) {
     }
 }
 
-/// Appends `,"id":{…}` unless it would be empty; returns the `tntId` in it.
+/// What the ids of a request say.
+#[derive(Debug, Default)]
+struct Visitor {
+    tnt_id: Option<String>,
+    /// Of the object in the text.
+    place: Option<Range<usize>>,
+    /// What allocation hashes; empty unless it was asked for.
+    allocation_id: String,
+}
+
+/// Appends `,"id":{…}` unless it would be empty. With `generate`, a visitor without an id that allocation could use
+/// gets a `tntId` in the cluster that stands in there.
 fn write_id(
     out: &mut String,
     given: Option<Value<'_>>,
     device_id: Option<&str>,
     experience: &ExperienceCloudCookie,
     options: &ParsedOptions<'_>,
-) -> Result<Option<String>, TargetError> {
+    generate: Option<Option<&str>>,
+) -> Result<Visitor, TargetError> {
     let start = out.len();
     out.push_str(",\"id\":");
+    let object_start = out.len();
     let mut object = ObjectWriter::begin(out);
-    let mut tnt_id = None;
-    let mut has_marketing_cloud_id = false;
+    let (mut tnt_id, mut third_party_id, mut marketing_cloud_id) = (None, None, None);
     let mut customer_ids = None;
     let mut empty = true;
     for (key, value) in given.into_iter().flat_map(Value::members).filter(|(_, value)| !value.is_null()) {
         match &*key {
             "tntId" | "thirdPartyId" | "marketingCloudVisitorId" => {
                 let Some(id) = limits::text(format_args!("request.id.{key}"), value)? else { continue };
-                has_marketing_cloud_id |= key == "marketingCloudVisitorId";
-                if key == "tntId" {
-                    tnt_id = Some(id.into_owned());
+                if key == "tntId" && generate.is_some() && id.trim().is_empty() {
+                    continue;
+                }
+                match &*key {
+                    "tntId" => tnt_id = Some(id.into_owned()),
+                    "thirdPartyId" => third_party_id = Some(id),
+                    _ => marketing_cloud_id = Some(id),
                 }
                 object.foreign_key(&key).push_str(value.raw());
             }
@@ -394,9 +465,28 @@ fn write_id(
         tnt_id = Some(device_id.to_owned());
         empty = false;
     }
-    if !has_marketing_cloud_id && let Some(id) = &experience.marketing_cloud_visitor_id {
+    if marketing_cloud_id.is_none()
+        && let Some(id) = &experience.marketing_cloud_visitor_id
+    {
         object.string("marketingCloudVisitorId", id);
+        marketing_cloud_id = Some(Cow::Borrowed(id));
         empty = false;
+    }
+    let mut allocation_id = String::new();
+    if let Some(hint) = generate {
+        match allocation_id_of(marketing_cloud_id.as_deref(), tnt_id.as_deref(), third_party_id.as_deref()) {
+            Some(known) => known.clone_into(&mut allocation_id),
+            None => {
+                allocation_id = ids::uuid();
+                let generated = match hint {
+                    Some(hint) => format!("{allocation_id}.{hint}_0"),
+                    None => allocation_id.clone(),
+                };
+                object.string("tntId", &generated);
+                tnt_id = Some(generated);
+                empty = false;
+            }
+        }
     }
     let optional = options.customer_ids.as_ref().map(|(_, ids)| ids).filter(|ids| ids.count > 0);
     let count = optional.map_or(0, |ids| ids.count) + customer_ids.map_or(0, |list| list.elements().count());
@@ -421,13 +511,19 @@ fn write_id(
         empty = false;
     }
     object.end();
+    let place = (!empty).then_some(object_start..out.len());
     if empty {
         out.truncate(start);
     }
-    Ok(tnt_id)
+    Ok(Visitor { tnt_id, place, allocation_id })
 }
 
-fn write_property(out: &mut String, given: Option<Value<'_>>, config: &ClientConfig) -> Result<(), TargetError> {
+/// Appends `,"property":{…}` unless it would be empty; returns the token in it.
+fn write_property(
+    out: &mut String,
+    given: Option<Value<'_>>,
+    config: &ClientConfig,
+) -> Result<Option<String>, TargetError> {
     let mut token: Option<Cow<'_, str>> = config.property_token.as_deref().map(Cow::Borrowed);
     let mut others = Vec::new();
     for (key, value) in given.into_iter().flat_map(Value::members).filter(|(_, value)| !value.is_null()) {
@@ -445,22 +541,24 @@ fn write_property(out: &mut String, given: Option<Value<'_>>, config: &ClientCon
         }
     }
     if token.is_none() && others.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     out.push_str(",\"property\":");
     let mut object = ObjectWriter::begin(out);
-    if let Some(token) = token {
-        object.string("token", &token);
+    if let Some(token) = &token {
+        object.string("token", token);
     }
     for (key, value) in others {
         write_without_nulls(object.foreign_key(&key), value);
     }
     object.end();
-    Ok(())
+    Ok(token.map(Cow::into_owned))
 }
 
-fn write_context(out: &mut String, given: Option<Value<'_>>, now_ms: i64) -> Result<(), TargetError> {
+/// Appends `,"context":{…}`; returns where the object is.
+fn write_context(out: &mut String, given: Option<Value<'_>>, now_ms: i64) -> Result<Range<usize>, TargetError> {
     out.push_str(",\"context\":");
+    let start = out.len();
     let mut object = ObjectWriter::begin(out);
     let (mut has_channel, mut has_offset) = (false, false);
     for (key, value) in given.into_iter().flat_map(Value::members).filter(|(_, value)| !value.is_null()) {
@@ -491,15 +589,15 @@ fn write_context(out: &mut String, given: Option<Value<'_>>, now_ms: i64) -> Res
         object.number("timeOffsetInMinutes", local_offset_minutes(now_ms));
     }
     object.end();
-    Ok(())
+    Ok(start..out.len())
 }
 
-/// Appends `,"experienceCloud":{…}` and returns the supplemental data id in it.
+/// Appends `,"experienceCloud":{…}`; returns the supplemental data id in it, and its place where it was made here.
 fn write_experience_cloud(
     out: &mut String,
     given: Option<Value<'_>>,
     cookie: &ExperienceCloudCookie,
-) -> Result<String, TargetError> {
+) -> Result<(String, Option<Range<usize>>), TargetError> {
     out.push_str(",\"experienceCloud\":");
     let mut object = ObjectWriter::begin(out);
     let (mut analytics, mut audience_manager) = (None, None);
@@ -551,12 +649,14 @@ fn write_experience_cloud(
         }
         write_without_nulls(list.foreign_key(&key), value);
     }
-    let id = match supplemental_data_id {
-        Some(id) => id,
+    let (id, place) = match supplemental_data_id {
+        Some(id) => (id, None),
         None => {
             let id = ids::supplemental_data_id();
-            list.string("supplementalDataId", &id);
-            id
+            let out = list.key("supplementalDataId");
+            let start = out.len() + 1;
+            write_str(out, &id);
+            (id, Some(start..out.len() - 1))
         }
     };
     if !has_logging {
@@ -564,7 +664,7 @@ fn write_experience_cloud(
     }
     list.end();
     object.end();
-    Ok(id)
+    Ok((id, place))
 }
 
 fn write_execute(out: &mut String, given: Option<Value<'_>>, added: &[(&str, i64)]) {
@@ -676,14 +776,35 @@ fn write_notification(notification: &CheckedNotification<'_>) -> String {
     out
 }
 
+/// The body of a request that reports impressions of decisions made here: `common` is that of
+/// [`DecidedHere`], `telemetry` waits for a request to go with.
+pub(crate) fn impressions_body(
+    request_id: &str,
+    common: &str,
+    telemetry: &[String],
+    notifications: &[impl AsRef<str>],
+) -> String {
+    let mut entries = String::new();
+    push_telemetry(&mut entries, telemetry);
+    write_body(request_id, None, common, &entries, notifications)
+}
+
+fn push_telemetry(out: &mut String, entries: &[String]) {
+    if !entries.is_empty() {
+        out.push_str(",\"telemetry\":{\"entries\":[");
+        out.push_str(&entries.join(","));
+        out.push_str("]}");
+    }
+}
+
 fn write_body(
     request_id: &str,
     impression_id: Option<&str>,
     common: &str,
     first_only: &str,
-    notifications: &[String],
+    notifications: &[impl AsRef<str>],
 ) -> String {
-    let length: usize = notifications.iter().map(|text| text.len() + 1).sum();
+    let length: usize = notifications.iter().map(|text| text.as_ref().len() + 1).sum();
     let mut body = String::with_capacity(common.len() + first_only.len() + length + 160);
     body.push_str("{\"requestId\":");
     write_str(&mut body, request_id);
@@ -695,7 +816,7 @@ fn write_body(
     body.push_str(first_only);
     for (at, text) in notifications.iter().enumerate() {
         body.push_str(if at == 0 { ",\"notifications\":[" } else { "," });
-        body.push_str(text);
+        body.push_str(text.as_ref());
     }
     if !notifications.is_empty() {
         body.push(']');

@@ -31,6 +31,10 @@ impl TelemetryQueue {
         TelemetryQueue { enabled, entries: Mutex::default() }
     }
 
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
     /// Takes all entries, for a request that is about to be sent.
     pub(crate) fn take(&self) -> Vec<String> {
         if self.enabled { lock(&self.entries).drain(..).collect() } else { Vec::new() }
@@ -46,21 +50,44 @@ impl TelemetryQueue {
         }
     }
 
-    /// Notes a finished call. `response` is the edge's answer, `duration` in milliseconds.
+    /// Notes a call that the edge decided. `response` is its answer, `duration` in milliseconds.
     pub(crate) fn record(&self, request_id: &str, response: Value<'_>, now_ms: i64, duration: f64, features: Features) {
         if !self.enabled {
             return;
         }
         let text_of = |key: &str| response.get(key).filter(|value| !value.is_null());
+        let from_edge = text_of("edgeHost").is_some_and(|host| host.as_str().is_none_or(|host| !host.is_empty()));
+        let mode = if from_edge { "edge" } else { "local" };
+        let token = text_of("telemetryServerToken").and_then(Value::as_str);
+        self.push(request_id, now_ms, mode, duration, "server-side", features, token.as_deref());
+    }
+
+    /// Notes a call that was decided on this machine.
+    pub(crate) fn record_local(&self, request_id: &str, now_ms: i64, duration: f64, features: Features) {
+        if self.enabled {
+            self.push(request_id, now_ms, "local", duration, "on-device", features, None);
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the members of one entry")]
+    fn push(
+        &self,
+        request_id: &str,
+        now_ms: i64,
+        mode: &str,
+        duration: f64,
+        method: &str,
+        features: Features,
+        server_token: Option<&str>,
+    ) {
         let mut entry = String::with_capacity(256);
         let mut object = ObjectWriter::begin(&mut entry);
         object.string("requestId", request_id);
         object.number("timestamp", now_ms);
-        let from_edge = text_of("edgeHost").is_some_and(|host| host.as_str().is_none_or(|host| !host.is_empty()));
-        object.string("mode", if from_edge { "edge" } else { "local" });
+        object.string("mode", mode);
         object.raw("execution", &((duration * 100.0).round() / 100.0).to_string());
         let mut list = ObjectWriter::begin(object.key("features"));
-        list.string("decisioningMethod", "server-side");
+        list.string("decisioningMethod", method);
         for (key, count) in [
             ("executeMboxCount", features.execute_mbox_count),
             ("prefetchMboxCount", features.prefetch_mbox_count),
@@ -77,8 +104,8 @@ impl TelemetryQueue {
             list.boolean("prefetchPageLoad", true);
         }
         list.end();
-        if let Some(token) = text_of("telemetryServerToken").and_then(Value::as_str) {
-            object.string("telemetryServerToken", &token);
+        if let Some(token) = server_token {
+            object.string("telemetryServerToken", token);
         }
         object.end();
         let mut queue = lock(&self.entries);

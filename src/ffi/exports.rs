@@ -92,18 +92,20 @@ pub extern "C" fn target_abi_version() -> u32 {
     ABI_VERSION
 }
 
-/// Makes a client. Reads the proxy variables of the environment and the files that "tls" names; does no network
-/// work.
+/// Makes a client. Reads the proxy variables of the environment and the files that "tls" names. A server-side
+/// client does no network work yet. One that decides on this machine asks for its rule artifact and its location
+/// hint, and waits "maximum_wait_ready" at the most for them. Not getting them is no error: asking goes on.
 ///
 /// @param config  JSON object, see "Configuration" at the top. Borrowed for the call.
 /// @param client  Receives the client, NULL on failure. Must not be NULL. The caller frees it with
 ///                target_client_free.
-/// @param result  Receives {"ready":true}, or the error object. The caller frees it with target_string_free.
-///                NULL is allowed.
+/// @param result  Receives {"ready":true}, or {"ready":false} while there is no artifact, or the error object. The
+///                caller frees it with target_string_free. NULL is allowed.
 ///
 /// @return TARGET_OK.
-///         TARGET_ERR_INVALID_OPTIONS: a key is missing, unknown, given twice, of the wrong type or out of limits;
-///         "field" names it.
+///         TARGET_ERR_INVALID_OPTIONS: a key is missing, unknown, given twice, of the wrong type or out of limits,
+///         or "artifact_payload" cannot be used; "field" names it.
+///         TARGET_ERR_INTERNAL: the system gave no thread.
 ///         TARGET_ERR_UNSUPPORTED: the key asks for what this version does not have; "field" names it.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_client_create(
@@ -118,12 +120,14 @@ pub extern "C" fn target_client_create(
             return Err(TargetError::invalid_argument("client", "must not be NULL"));
         }
         let made = TargetClient::new(ClientConfig::from_json(config)?)?;
+        let ready = if made.is_ready() { READY } else { NOT_READY };
         write_out(client, Box::into_raw(Box::new(target_client { client: made })));
-        Ok(Some(READY.to_owned()))
+        Ok(Some(ready.to_owned()))
     })
 }
 
 const READY: &str = "{\"ready\":true}";
+const NOT_READY: &str = "{\"ready\":false}";
 
 /// Ends a client. From now on new calls answer TARGET_ERR_CLOSED. Calls in flight may end within the time; after
 /// it they are ended with TARGET_ERR_CLOSED, their callbacks run as for any other error. A second or parallel
@@ -170,7 +174,8 @@ pub extern "C" fn target_client_free(client: *mut target_client) {
     });
 }
 
-/// Waits until the client can decide. A server-side client is ready at once, and others are not in this version.
+/// Waits until the client can decide: until it has its first artifact, and then, within the time, for its location
+/// hint. A server-side client is ready at once.
 ///
 /// @param client      The client. Must not be NULL.
 /// @param timeout_ms  0 only looks, TARGET_WAIT_FOREVER has no limit.
@@ -178,8 +183,8 @@ pub extern "C" fn target_client_free(client: *mut target_client) {
 ///                    NULL is allowed.
 ///
 /// @return TARGET_OK.
-///         TARGET_ERR_PENDING: the wait ended first.
-///         TARGET_ERR_CLOSED: the client is closed.
+///         TARGET_ERR_PENDING: the wait ended first; the message has the reason of the last failed download.
+///         TARGET_ERR_CLOSED: the client is closed, or was closed meanwhile.
 ///         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_client_wait_ready(
@@ -193,29 +198,45 @@ pub extern "C" fn target_client_wait_ready(
     })
 }
 
-/// Downloads the rule artifact of on-device decisioning now.
+/// Downloads the rule artifact of on-device decisioning now, without waiting for the polling interval. Blocks until
+/// that is over, two minutes at the most; a download that runs already serves too. Whatever comes, the last good
+/// artifact stays in force until a better one is.
 ///
 /// @param client  The client. Must not be NULL.
-/// @param result  Receives the error object. The caller frees it with target_string_free. NULL is allowed.
+/// @param result  Receives {"version":"1.0.0","etag":"...","changed":true}: the artifact in force, whose "etag" may be
+///                null, and whether it has just been downloaded or is current still. Or the error object. The caller
+///                frees it with target_string_free. NULL is allowed.
 ///
-/// @return TARGET_ERR_UNSUPPORTED: on-device decisioning is not in this version.
+/// @return TARGET_OK.
+///         TARGET_ERR_TIMEOUT, TARGET_ERR_NETWORK, TARGET_ERR_HTTP, TARGET_ERR_INVALID_RESPONSE: nothing usable came,
+///         and the message says why.
+///         TARGET_ERR_UNSUPPORTED: the client's "decisioning_method" is server-side: it has no artifact.
+///         TARGET_ERR_CLOSED: the client is closed, or was closed meanwhile.
+///         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_client_refresh(client: *mut target_client, result: *mut *mut c_char) -> target_status {
-    guard(result, || {
-        self::client(client)?;
-        Err(TargetError::unsupported(None, "on-device decisioning is not in this version: there is no artifact"))
-    })
+    guard(result, || self::client(client)?.client.refresh().map(|refreshed| Some(refreshed.to_json())))
 }
 
 /// Counters since the client was made, read consistently. Works after close.
 ///
 ///   {"calls":{"get_offers":n,"get_attributes":n,"send_notifications":n,"in_flight":n},
-///    "requests":n,          HTTP requests, "retries" included
+///    "requests":n,          HTTP requests to delivery hosts, "retries" included
 ///    "retries":n,
 ///    "errors":{"<phase>":n},          refused calls ("validate") and failed HTTP requests, by phase
 ///    "connections":{"open":n,"opened":n,"reused":n},
 ///    "notifications":{"acknowledged":n,"not_processed":n,"rejected":n,"unknown":n},
-///    "completions_lost":n}          see target_next_completion
+///    "completions_lost":n,          see target_next_completion
+///    "decisions":n,                 calls decided on this machine
+///    "rule_errors":n,               conditions that could not be evaluated: their rules did not match
+///    "geo":{"look_ups":n,"failures":n,"cache_hits":n},
+///    "artifact":{"version":"1.0.0","etag":"...","location":"...",
+///                "age_ms":n,        since it was downloaded
+///                "checked_ms":n,    since the CDN last said that it is current
+///                "rules":n,"skipped_rules":n,"downloads":n,"not_modified":n,"failures":n}}
+///
+/// "artifact" is null for a server-side client. While there is no artifact, its "version", "etag", "age_ms" and
+/// "checked_ms" are null.
 ///
 /// @param client  The client. Must not be NULL.
 /// @param result  Receives the counters, or the error object. The caller frees it with target_string_free. NULL
@@ -603,8 +624,15 @@ fn no_queue() -> TargetError {
 /// Takes one event: a JSON object with "type", "timestamp" (milliseconds since 1970) and what belongs to the type.
 /// In this version:
 ///
-///   client_ready               the client can decide; the first event of every client
-///   send_notification_error    "error": the error object, "ids": notifications that were not acknowledged
+///   client_ready                 the client can decide; comes once
+///   artifact_download_succeeded  "location", "version", "etag" (or null): a downloaded artifact is in force
+///   artifact_download_failed     "location", "error": the error object. The last good artifact stays in force. With
+///                                the name of a file as location: what was kept on disk cannot be used
+///   artifact_rule_skipped        "rule_key", "reason": a rule of the artifact that cannot be used; past 100 of one
+///                                artifact, an event with an empty key has the number of the others
+///   geo_location_updated         "geo": ipAddress, countryCode, stateCode, city, latitude, longitude as far as known;
+///                                of this machine after a download, of a visitor after a look-up
+///   send_notification_error      "error": the error object, "ids": notifications that were not acknowledged
 ///
 /// Ignore types and members that you do not know. "event_buffer" events are kept; then the oldest goes, and the next
 /// one has "lost" with the number of those that went. An event is a notice: losing one loses no notification.

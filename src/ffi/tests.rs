@@ -10,7 +10,7 @@ use crate::client::TargetClient;
 use crate::config::ClientConfig;
 use crate::error::ErrorCode;
 use crate::transport::control::CallControl;
-use crate::transport::{Failure, HttpRequest, HttpResponse, Transport};
+use crate::transport::{Failure, GetAnswer, GetRequest, HttpRequest, HttpResponse, Transport};
 
 /// Panics once, then answers.
 struct Panicking(AtomicBool);
@@ -20,12 +20,16 @@ impl Transport for Panicking {
         assert!(self.0.swap(true, Ordering::SeqCst), "injected");
         Ok(HttpResponse { status: 204, ..Default::default() })
     }
+
+    fn get(&self, _: &GetRequest<'_>, _: &Arc<CallControl>) -> Result<GetAnswer, Failure> {
+        Ok(GetAnswer { status: 404, ..Default::default() })
+    }
 }
 
 fn panicking_client() -> *mut target_client {
-    let transport = Box::new(Panicking(AtomicBool::new(false)));
+    let transport = Arc::new(Panicking(AtomicBool::new(false)));
     let client = TargetClient::with_transport(ClientConfig::new("acme", "1@AdobeOrg"), transport, Arc::default());
-    target_client::boxed(client)
+    target_client::boxed(client.unwrap())
 }
 
 fn take(text: *mut c_char) -> serde_json::Value {

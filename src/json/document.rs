@@ -1,6 +1,7 @@
 //! The parser and the index it makes. One pass, no recursion on the way out of an error but to name the path.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// Nesting that is accepted: as much as serde_json takes, so whatever passes here can be read as a typed answer.
 pub(crate) const MAX_DEPTH: usize = 127;
@@ -12,6 +13,9 @@ pub(crate) enum Strictness {
     Options,
     /// Such escapes pass and read as U+FFFD: an answer is never refused for its content.
     Answer,
+    /// As an answer; and what is nested deeper than [`MAX_DEPTH`] passes unread ([`Value::is_too_deep`]), so that one
+    /// absurd rule does not take the others with it.
+    Artifact,
 }
 
 /// JSON's six kinds of value.
@@ -43,6 +47,10 @@ impl Kind {
 const ESCAPED: u8 = 1;
 /// A member of an object in here is null.
 const HAS_NULL_MEMBER: u8 = 2;
+/// Something in here is nested too deeply to be indexed.
+const TOO_DEEP: u8 = 4;
+/// A number in here is beyond what a double holds.
+const HUGE_NUMBER: u8 = 8;
 
 #[derive(Debug, Clone, Copy)]
 struct Node {
@@ -148,6 +156,22 @@ impl<'d> Value<'d> {
         self.document.text.get(node.start as usize..node.end as usize).unwrap_or("null")
     }
 
+    /// Where the value's own text is, in bytes from the start of the whole text.
+    pub(crate) fn span(self) -> (u32, u32) {
+        let node = self.node();
+        (node.start, node.end)
+    }
+
+    /// Whether something in here is nested so deeply that it was checked but not indexed: it looks empty.
+    pub(crate) fn is_too_deep(self) -> bool {
+        self.node().flags & TOO_DEEP != 0
+    }
+
+    /// Whether a number in here is so large that most readers of JSON refuse it. Only noted in artifacts.
+    pub(crate) fn has_huge_number(self) -> bool {
+        self.node().flags & HUGE_NUMBER != 0
+    }
+
     /// Whether an object in here has a member that is null.
     pub(crate) fn has_null_member(self) -> bool {
         self.node().flags & HAS_NULL_MEMBER != 0
@@ -217,6 +241,44 @@ impl<'d> Value<'d> {
             at = value.node().next;
         }
         found
+    }
+
+    /// A key that an object has twice, if there is one.
+    pub(crate) fn repeated_key(self) -> Option<Cow<'d, str>> {
+        // Most objects have a handful of members, and a caller may send a million.
+        const FEW: usize = 16;
+        let node = self.node();
+        let end = if node.kind == Kind::Object { node.next } else { 0 };
+        let mut few = [0; FEW];
+        let mut many: HashSet<Cow<'d, str>> = HashSet::new();
+        let (mut count, mut at) = (0, self.index + 1);
+        while at < end {
+            let key = Value { document: self.document, index: at };
+            let known = few.get(..count).unwrap_or_default();
+            if known.iter().any(|other| key.is_same_text(Value { document: self.document, index: *other })) {
+                return key.as_str();
+            }
+            match few.get_mut(count) {
+                Some(place) => {
+                    *place = at;
+                    count += 1;
+                }
+                None => {
+                    let text = key.as_str()?;
+                    if !many.insert(text.clone()) {
+                        return Some(text);
+                    }
+                }
+            }
+            at = Value { document: self.document, index: at + 1 }.node().next;
+        }
+        None
+    }
+
+    /// Whether two strings have the same content.
+    fn is_same_text(self, other: Value<'_>) -> bool {
+        let plain = (self.node().flags | other.node().flags) & ESCAPED == 0;
+        if plain { self.raw() == other.raw() } else { self.as_str() == other.as_str() }
     }
 
     /// Whether this is a string of that content.
@@ -362,15 +424,23 @@ impl Parser<'_> {
             self.at += 1;
             self.digits()?;
         }
-        if let Some(b'e' | b'E') = self.peek() {
+        let exponent = matches!(self.peek(), Some(b'e' | b'E'));
+        if exponent {
             self.at += 1;
             if let Some(b'+' | b'-') = self.peek() {
                 self.at += 1;
             }
             self.digits()?;
         }
-        self.close(index, 0);
-        Ok(0)
+        let mut flags = 0;
+        let start = self.nodes.get(index).map_or(0, |node| node.start as usize);
+        // Fewer digits cannot make one.
+        if self.strictness == Strictness::Artifact && (self.at - start > 300 || exponent) {
+            let number = self.text.get(start..self.at).and_then(|text| text.parse::<f64>().ok());
+            flags = if number.is_some_and(f64::is_finite) { 0 } else { HUGE_NUMBER };
+        }
+        self.close(index, flags);
+        Ok(flags)
     }
 
     fn string(&mut self) -> Result<(), ParseError> {
@@ -411,7 +481,7 @@ impl Parser<'_> {
                 let unit = hex4(self.bytes, self.at + 1)
                     .ok_or_else(|| ParseError::at(start, "\\u without four hexadecimal digits"))?;
                 self.at += 5;
-                if self.strictness == Strictness::Answer || !(0xD800..=0xDFFF).contains(&unit) {
+                if self.strictness != Strictness::Options || !(0xD800..=0xDFFF).contains(&unit) {
                     return Ok(());
                 }
                 let low = self
@@ -431,9 +501,91 @@ impl Parser<'_> {
         }
     }
 
+    /// Checks a value that is nested too deeply, without recursion; it is left as an empty one of its kind.
+    fn deep(&mut self, kind: Kind) -> Result<u8, ParseError> {
+        if self.strictness != Strictness::Artifact {
+            return Err(ParseError::at(self.at, "nested deeper than 127 levels"));
+        }
+        let index = self.open(kind);
+        // The closing bracket of each open level.
+        let mut open: Vec<u8> = Vec::new();
+        loop {
+            // A value is expected here.
+            let closing = match self.peek() {
+                Some(b'{') => b'}',
+                Some(b'[') => b']',
+                _ => {
+                    self.value(MAX_DEPTH)?;
+                    0
+                }
+            };
+            if closing != 0 {
+                self.at += 1;
+                self.skip_space();
+                open.push(closing);
+                if self.peek() != Some(closing) {
+                    self.deep_key(closing)?;
+                    continue;
+                }
+            }
+            // A value has ended, or an empty one is about to.
+            loop {
+                self.nodes.truncate(index + 1);
+                self.skip_space();
+                let Some(closing) = open.last().copied() else {
+                    self.close(index, TOO_DEEP);
+                    return Ok(TOO_DEEP);
+                };
+                match self.peek() {
+                    Some(byte) if byte == closing => {
+                        self.at += 1;
+                        open.pop();
+                        if open.is_empty() {
+                            self.close(index, TOO_DEEP);
+                            return Ok(TOO_DEEP);
+                        }
+                    }
+                    Some(b',') => {
+                        self.at += 1;
+                        self.skip_space();
+                        self.deep_key(closing)?;
+                        break;
+                    }
+                    Some(_) => return Err(ParseError::at(self.at, "expected `,` or the end of the value")),
+                    None => return Err(ParseError::at(self.at, "a value without an end")),
+                }
+            }
+        }
+    }
+
+    /// In an object, the key and colon before the value.
+    fn deep_key(&mut self, closing: u8) -> Result<(), ParseError> {
+        if closing == b'}' {
+            self.key()?;
+        }
+        Ok(())
+    }
+
+    /// A key with its colon; returns where its content is.
+    fn key(&mut self) -> Result<(usize, usize), ParseError> {
+        if self.peek() != Some(b'"') {
+            return Err(ParseError::at(self.at, "expected a key in double quotes"));
+        }
+        let start = self.at;
+        self.string()?;
+        let end = self.at;
+        self.skip_space();
+        if self.peek() != Some(b':') {
+            return Err(ParseError::at(self.at, "expected `:`"));
+        }
+        self.at += 1;
+        self.skip_space();
+        Ok((start + 1, end - 1))
+    }
+
     fn array(&mut self, depth: usize) -> Result<u8, ParseError> {
         if depth >= MAX_DEPTH {
-            return Err(ParseError::at(self.at, "nested deeper than 127 levels"));
+            return self.deep(Kind::Array);
         }
         let index = self.open(Kind::Array);
         let mut flags = 0;
@@ -465,7 +617,7 @@ impl Parser<'_> {
 
     fn object(&mut self, depth: usize) -> Result<u8, ParseError> {
         if depth >= MAX_DEPTH {
-            return Err(ParseError::at(self.at, "nested deeper than 127 levels"));
+            return self.deep(Kind::Object);
         }
         let index = self.open(Kind::Object);
         let mut flags = 0;
@@ -478,23 +630,12 @@ impl Parser<'_> {
         }
         loop {
             self.skip_space();
-            if self.peek() != Some(b'"') {
-                return Err(ParseError::at(self.at, "expected a key in double quotes"));
-            }
-            let key_start = self.at;
-            self.string()?;
-            let key_end = self.at;
-            self.skip_space();
-            if self.peek() != Some(b':') {
-                return Err(ParseError::at(self.at, "expected `:`"));
-            }
-            self.at += 1;
-            self.skip_space();
+            let (key_start, key_end) = self.key()?;
             let null_member = self.peek() == Some(b'n');
             match self.value(depth + 1) {
                 Ok(inner) => flags |= inner,
                 Err(error) => {
-                    let key = self.text.get(key_start + 1..key_end - 1).unwrap_or("");
+                    let key = self.text.get(key_start..key_end).unwrap_or("");
                     return Err(error.inside_key(key));
                 }
             }
@@ -514,6 +655,12 @@ impl Parser<'_> {
             }
         }
     }
+}
+
+/// The content of a string that is known to be JSON, quotes included.
+pub(crate) fn string_content(text: &str) -> Cow<'_, str> {
+    let inner = text.get(1..text.len().saturating_sub(1)).unwrap_or("");
+    if inner.contains('\\') { Cow::Owned(unescape(inner)) } else { Cow::Borrowed(inner) }
 }
 
 /// How many bytes come before a `"`, a `\`, a control character or the end; eight at a time.
@@ -663,6 +810,28 @@ mod tests {
         let error = parse(&nested(MAX_DEPTH + 1)).unwrap_err();
         assert_eq!(error.reason, "nested deeper than 127 levels");
         assert!(parse(&"[".repeat(10_000_000)).is_err());
+    }
+
+    #[test]
+    fn what_is_too_deep_in_an_artifact_is_checked_and_left_out() {
+        fn parse(text: &str) -> Result<Document<'_>, ParseError> {
+            Document::parse(text, Strictness::Artifact)
+        }
+        let deep =
+            format!(r#"{{"a":{}{{"k":[true,{{}}],"l":"x"}}{},"b":1}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        let document = parse(&deep).unwrap();
+        assert!(document.root().get("a").unwrap().is_too_deep());
+        assert!(document.root().is_too_deep());
+        assert!(!document.root().get("b").unwrap().is_too_deep());
+        assert_eq!(document.root().get("b").unwrap().as_i64(), Some(1));
+        for broken in ["[{]}", "[{\"a\" 1}]", "[1 2]", "[,]", "[1,]", "[{\"a\":}]", "[tru]", "[{1:2}]", "["] {
+            let text = format!("{}{broken}{}", "[".repeat(200), "]".repeat(200));
+            assert!(parse(&text).is_err(), "{broken}");
+        }
+        for whole in ["[]", "{}", "[[],{}]", "{\"a\":{\"b\":[1,2]},\"c\":null}", "\"x\"", "5"] {
+            let text = format!("{}{whole}{}", "[".repeat(200), "]".repeat(200));
+            assert!(parse(&text).is_ok(), "{whole}");
+        }
     }
 
     #[test]

@@ -8,6 +8,6 @@ mod document;
 mod reader;
 mod write;
 
-pub(crate) use document::{Document, Kind, ParseError, Strictness, Value};
+pub(crate) use document::{Document, Kind, ParseError, Strictness, Value, string_content};
 pub(crate) use reader::{Member, read_members};
-pub(crate) use write::{ObjectWriter, write_integer, write_str};
+pub(crate) use write::{ObjectWriter, write_escaped, write_integer, write_str};

@@ -5,6 +5,12 @@ use super::document::plain_length;
 /// Appends a string with its quotes.
 pub(crate) fn write_str(out: &mut String, text: &str) {
     out.push('"');
+    write_escaped(out, text);
+    out.push('"');
+}
+
+/// Appends what stands between a string's quotes.
+pub(crate) fn write_escaped(out: &mut String, text: &str) {
     let mut rest = text;
     loop {
         let plain = plain_length(rest.as_bytes());
@@ -26,7 +32,6 @@ pub(crate) fn write_str(out: &mut String, text: &str) {
         }
         rest = special.get(1..).unwrap_or("");
     }
-    out.push('"');
 }
 
 /// Appends an integer.
@@ -79,6 +84,22 @@ impl<'o> ObjectWriter<'o> {
 
     pub(crate) fn number(&mut self, key: &'static str, value: impl itoa::Integer) {
         write_integer(self.key(key), value);
+    }
+
+    /// The string, or null.
+    pub(crate) fn optional_string(&mut self, key: &'static str, value: Option<&str>) {
+        match value {
+            Some(text) => self.string(key, text),
+            None => self.raw(key, "null"),
+        }
+    }
+
+    /// The integer, or null.
+    pub(crate) fn optional_number(&mut self, key: &'static str, value: Option<impl itoa::Integer>) {
+        match value {
+            Some(number) => self.number(key, number),
+            None => self.raw(key, "null"),
+        }
     }
 
     pub(crate) fn boolean(&mut self, key: &'static str, value: bool) {

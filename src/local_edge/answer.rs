@@ -17,9 +17,13 @@ impl Answer<'_> {
     /// Writes the head and the body to `out`, which goes to the socket in one write.
     pub(super) fn write_to(&self, out: &mut Vec<u8>) {
         self.write_head(out, self.body.len());
-        if !self.head_only && has_body(self.status) {
+        if self.sends_body() {
             out.extend_from_slice(self.body);
         }
+    }
+
+    pub(super) fn sends_body(&self) -> bool {
+        !self.head_only && has_body(self.status)
     }
 
     /// Writes the head of an answer whose body has this length.

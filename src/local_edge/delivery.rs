@@ -4,8 +4,10 @@ use std::io::Write;
 
 use serde_json::{Map, Value};
 
-use super::report::Ledger;
-use super::scenario::{Offer, Scenario};
+use super::decide::{Decided, DecidedItem, DecidedPart, Surroundings, decide_from_artifact};
+use super::issued::Issued;
+use super::routes::Edge;
+use super::scenario::{Offer, Place, Scenario};
 use super::validate::{self, Delivery, Part, Refusal};
 
 /// The cluster that this edge says it is.
@@ -21,11 +23,10 @@ pub(super) enum Answered {
     NoContent,
 }
 
-/// Validates a request, counts it and writes the answer's body to `out`. The last `missed` notifications are left
-/// unprocessed.
+/// Validates a request, decides and counts it and writes the answer's body to `out`. The last `missed` notifications
+/// are left unprocessed.
 pub(super) fn answer(
-    scenario: &Scenario,
-    ledger: &Ledger,
+    edge: &Edge,
     session: &str,
     body: &[u8],
     missed: usize,
@@ -33,24 +34,50 @@ pub(super) fn answer(
 ) -> Result<Answered, Refusal> {
     let body: Value =
         serde_json::from_slice(body).map_err(|error| Refusal::bad(format!("request is not valid JSON: {error}")))?;
-    let delivery = validate::delivery(&body, scenario.accept_any_token)?;
-    ledger.count(scenario, &delivery, missed);
+    let scenario = &edge.scenario;
+    let delivery = validate::delivery(&body, &Issued { scenario, artifacts: &edge.artifacts })?;
+    let tnt_id = tnt_id_of(&delivery);
+    let decided = edge.artifacts.current().and_then(|artifact| {
+        let client = edge.client();
+        let surroundings =
+            Surroundings { artifacts: &edge.artifacts, geo: &scenario.geo, client: &client, session, tnt_id: &tnt_id };
+        decide_from_artifact(&artifact, &body, &surroundings)
+    });
+    edge.ledger.count(scenario, &delivery, decided.as_ref(), session, missed);
     if delivery.beacon {
         return Ok(Answered::NoContent);
     }
-    Writer { scenario, session, trace: delivery.trace, out }.response(&delivery, missed);
+    Writer { scenario, decided: decided.as_ref(), session, trace: delivery.trace, out }
+        .response(&delivery, &tnt_id, missed);
     Ok(Answered::Body)
+}
+
+/// The visitor's id with the cluster that holds the profile: the request's, or a new one.
+fn tnt_id_of(delivery: &Delivery<'_>) -> String {
+    match delivery.tnt_id {
+        Some(id) if id.contains('.') => id.to_owned(),
+        Some(id) => format!("{id}{CLUSTER_SUFFIX}"),
+        None => format!("{}{CLUSTER_SUFFIX}", uuid(false)),
+    }
+}
+
+/// How a scenario's offer, and what was decided, go into `execute` or `prefetch`.
+#[derive(Clone, Copy)]
+struct Reading {
+    offer: fn(&Offer) -> &String,
+    decided: fn(&Decided) -> &DecidedPart,
 }
 
 struct Writer<'a> {
     scenario: &'a Scenario,
+    decided: Option<&'a Decided>,
     session: &'a str,
     trace: bool,
     out: &'a mut Vec<u8>,
 }
 
 impl Writer<'_> {
-    fn response(&mut self, delivery: &Delivery<'_>, missed: usize) {
+    fn response(&mut self, delivery: &Delivery<'_>, tnt_id: &str, missed: usize) {
         self.raw("{\"status\":200,\"requestId\":");
         match delivery.request_id.filter(|id| !id.is_empty()) {
             Some(id) => self.text(id),
@@ -59,21 +86,21 @@ impl Writer<'_> {
         self.raw(",\"client\":");
         self.text(&self.scenario.client);
         self.raw(",\"id\":");
-        self.visitor_id(delivery);
+        self.visitor_id(delivery, tnt_id);
         self.raw(",\"edgeHost\":\"");
         self.raw(EDGE_HOST);
         self.raw("\"");
         if let Some(part) = &delivery.execute {
             self.raw(",\"execute\":");
-            self.part(part, |offer| &offer.executed);
+            self.part(part, Reading { offer: |offer| &offer.executed, decided: |decided| &decided.execute });
         }
         if let Some(part) = &delivery.prefetch {
             self.raw(",\"prefetch\":");
-            self.part(part, |offer| &offer.prefetched);
+            self.part(part, Reading { offer: |offer| &offer.prefetched, decided: |decided| &decided.prefetch });
         }
         if let Some(notifications) = &delivery.notifications {
             self.raw(",\"notifications\":");
-            let processed = &notifications[..notifications.len().saturating_sub(missed)];
+            let processed = notifications.get(..notifications.len().saturating_sub(missed)).unwrap_or_default();
             self.list(processed, |writer, notification| {
                 writer.raw("{\"id\":");
                 writer.text(notification.id);
@@ -85,12 +112,7 @@ impl Writer<'_> {
     }
 
     /// The ids of the request, with a `tntId` that names the cluster.
-    fn visitor_id(&mut self, delivery: &Delivery<'_>) {
-        let tnt_id = match delivery.tnt_id {
-            Some(id) if id.contains('.') => id.to_owned(),
-            Some(id) => format!("{id}{CLUSTER_SUFFIX}"),
-            None => format!("{}{CLUSTER_SUFFIX}", uuid(false)),
-        };
+    fn visitor_id(&mut self, delivery: &Delivery<'_>, tnt_id: &str) {
         let mut id = Map::new();
         id.insert("tntId".to_owned(), Value::from(tnt_id));
         for (name, value) in delivery.id.into_iter().flatten().filter(|(name, _)| *name != "tntId") {
@@ -99,25 +121,53 @@ impl Writer<'_> {
         self.json(&id);
     }
 
-    fn part(&mut self, part: &Part<'_>, members_of: fn(&Offer) -> &String) {
+    fn part(&mut self, part: &Part<'_>, reading: Reading) {
         let scenario = self.scenario;
+        let decided = self.decided;
+        let decided_part = decided.map(reading.decided);
+        let is_decided = |place, name: &str| decided.is_some_and(|decided| decided.names(place, name));
         let mut separator = "{";
         if part.page_load {
-            self.raw("{\"pageLoad\":{");
-            self.offer(scenario.page_load.as_ref(), members_of, true);
-            self.raw("}");
+            self.raw("{\"pageLoad\":");
+            match decided_part.and_then(|part| part.page_load.as_ref()) {
+                Some(page_load) => self.raw(page_load),
+                None => {
+                    self.raw("{");
+                    self.offer(scenario.page_load.as_ref(), reading.offer, true);
+                    self.raw("}");
+                }
+            }
             separator = ",";
         }
         if let Some(mboxes) = &part.mboxes {
             self.raw(separator);
             self.raw("\"mboxes\":");
-            self.list(mboxes, |writer, mbox| {
-                writer.raw("{\"index\":");
-                writer.json(&mbox.index);
-                writer.raw(",\"name\":");
-                writer.text(mbox.name);
-                writer.offer(scenario.mboxes.get(mbox.name), members_of, false);
-                writer.raw("}");
+            let mut decided_mboxes = decided_part.into_iter().flat_map(|part| &part.mboxes).peekable();
+            let mut items = Vec::with_capacity(mboxes.len());
+            for mbox in mboxes {
+                if is_decided(Place::Mbox, mbox.name) {
+                    // The global mbox may have none or several entries, every other mbox has one.
+                    let several = decided.is_some_and(|decided| decided.is_global(mbox.name));
+                    while let Some(entry) = decided_mboxes.next_if(|entry| entry.name == mbox.name) {
+                        items.push(Item::Decided(entry));
+                        if !several {
+                            break;
+                        }
+                    }
+                } else {
+                    items.push(Item::OfScenario(mbox));
+                }
+            }
+            self.list(&items, |writer, item| match item {
+                Item::Decided(entry) => writer.raw(&entry.text),
+                Item::OfScenario(mbox) => {
+                    writer.raw("{\"index\":");
+                    writer.json(&mbox.index);
+                    writer.raw(",\"name\":");
+                    writer.text(mbox.name);
+                    writer.offer(scenario.mboxes.get(mbox.name), reading.offer, false);
+                    writer.raw("}");
+                }
             });
             separator = ",";
         }
@@ -125,17 +175,24 @@ impl Writer<'_> {
             self.raw(separator);
             self.raw("\"views\":");
             let all = names.contains(&None);
-            let wanted = |offer: &&Offer| all || names.contains(&Some(offer.name.as_str()));
-            let views: Vec<&Offer> = scenario.views.values().filter(wanted).collect();
-            self.list(&views, |writer, view| {
-                writer.raw("{\"name\":");
-                writer.text(&view.name);
-                if let Some(key) = &view.key {
-                    writer.raw(",\"key\":");
-                    writer.text(key);
+            let wanted = |offer: &&Offer| {
+                (all || names.contains(&Some(offer.name.as_str()))) && !is_decided(Place::View, &offer.name)
+            };
+            let decided_views = decided_part.into_iter().flat_map(|part| &part.views).map(Item::Decided);
+            let items: Vec<Item<'_, Offer>> =
+                decided_views.chain(scenario.views.values().filter(wanted).map(Item::OfScenario)).collect();
+            self.list(&items, |writer, item| match item {
+                Item::Decided(entry) => writer.raw(&entry.text),
+                Item::OfScenario(view) => {
+                    writer.raw("{\"name\":");
+                    writer.text(&view.name);
+                    if let Some(key) = &view.key {
+                        writer.raw(",\"key\":");
+                        writer.text(key);
+                    }
+                    writer.offer(Some(view), reading.offer, false);
+                    writer.raw("}");
                 }
-                writer.offer(Some(view), members_of, false);
-                writer.raw("}");
             });
             separator = ",";
         }
@@ -190,6 +247,12 @@ impl Writer<'_> {
         // Writing texts, integers and JSON values to memory cannot fail.
         let _ = serde_json::to_writer(&mut *self.out, value);
     }
+}
+
+/// One element of a list in an answer.
+enum Item<'a, T> {
+    Decided(&'a DecidedItem),
+    OfScenario(&'a T),
 }
 
 /// A random UUID, with or without its hyphens.

@@ -1,4 +1,4 @@
-//! Faults on demand: what the next delivery requests get instead of a plain answer.
+//! Faults on demand: what the next requests of a route get instead of a plain answer.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -13,14 +13,58 @@ use super::server::lock;
 /// How often one entry of a JSON list may be repeated.
 const MAX_TIMES: u64 = 100_000;
 
-/// What one delivery request gets.
+/// What a request is for. Each route has faults of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Route {
+    /// The delivery call, `/rest/v1/delivery`.
+    Delivery,
+    /// The rule artifact, `…/v1/rules.json` and `.bin`.
+    Artifact,
+    /// The geo service, `/v1/geo`.
+    Geo,
+}
+
+impl Route {
+    const ALL: [Route; 3] = [Route::Delivery, Route::Artifact, Route::Geo];
+
+    /// The name in the JSON form of a fault.
+    fn name(self) -> &'static str {
+        match self {
+            Route::Delivery => "delivery",
+            Route::Artifact => "artifact",
+            Route::Geo => "geo",
+        }
+    }
+}
+
+/// How an answer's `ETag` is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WrongEtag {
+    /// There is none. `"how":"missing"`
+    Missing,
+    /// It is a weak one. `"how":"weak"`
+    Weak,
+    /// Each answer has another, and `If-None-Match` never fits. `"how":"changing"`
+    Changing,
+    /// It is right, but `If-None-Match` is not looked at. `"how":"match_ignored"`
+    MatchIgnored,
+    /// 304 whatever was asked, also without `If-None-Match` and when the artifact is another. `"how":"not_modified"`
+    NotModified,
+}
+
+/// What one request gets.
 ///
-/// A fault that says nothing of counting leaves the request uncounted if it is a refusal or something that no
-/// Target edge would send (`Status`, `Respond`, `Garbage`, `GarbageBody`, `Silence`, `ResetBeforeReading`); the
-/// others process and count the request before their harm is done.
+/// A fault that says nothing of counting leaves a delivery request uncounted if it is a refusal or something that no
+/// Target edge would send (`Status`, `Respond`, `Garbage`, `GarbageBody`, `HtmlPage`, `Silence`,
+/// `ResetBeforeReading`); the others process and count the request before their harm is done. `MissIds` means
+/// something to delivery requests, `OtherVersion` and `WrongEtag` to those for the artifact; on another route they
+/// let the request through.
 ///
 /// Over HTTP (`POST /control/faults`) a fault is an object with the member `type`, the variant's name in
-/// `snake_case`, and the members named below. `"times": n` repeats it.
+/// `snake_case`, and the members named below. `"times": n` repeats it, `"route"` is `delivery` (the default),
+/// `artifact` or `geo`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -54,12 +98,23 @@ pub enum Fault {
     Garbage,
     /// Answers 200 with a body that is no JSON. `{"type":"garbage_body"}`
     GarbageBody,
+    /// Answers 200 with a page as captive portals and misconfigured hosts send it. `{"type":"html_page"}`
+    HtmlPage,
+    /// Sends half of the body in an answer that is complete as far as HTTP can tell. `{"type":"cut_body"}`
+    CutBody,
     /// Counts, answers 200 and then one byte after the other, until the peer goes away.
     /// `{"type":"slow_body","chunk_delay_ms":100}`
     SlowBody {
         /// The time between two bytes.
         chunk_delay: Duration,
     },
+    /// Counts, answers 200 and then blanks as fast as the peer reads them, until it goes away.
+    /// `{"type":"endless_body"}`
+    EndlessBody,
+    /// Serves the artifact with this `version`. `{"type":"other_version","version":"2.0.0"}`
+    OtherVersion(String),
+    /// Serves the artifact with an `ETag` that is wrong. `{"type":"wrong_etag","how":"missing"}`
+    WrongEtag(WrongEtag),
     /// Leaves the last so many notifications unprocessed and their ids out of the answer.
     /// `{"type":"miss_ids","count":1}`
     MissIds(usize),
@@ -110,8 +165,8 @@ impl Fault {
         }
     }
 
-    /// Reads a list of faults, or a single one.
-    pub(super) fn list_from_json(value: &Value) -> Result<Vec<Fault>, String> {
+    /// Reads a list of faults with their routes, or a single one.
+    pub(super) fn list_from_json(value: &Value) -> Result<Vec<(Route, Fault)>, String> {
         let Value::Array(entries) = value else {
             return Self::repeated("fault", value);
         };
@@ -122,15 +177,16 @@ impl Fault {
         Ok(faults)
     }
 
-    fn repeated(path: &str, value: &Value) -> Result<Vec<Fault>, String> {
+    fn repeated(path: &str, value: &Value) -> Result<Vec<(Route, Fault)>, String> {
         let members = value.as_object().ok_or_else(|| format!("{path} must be an object"))?;
         let mut entry = Entry { path, members, known: vec!["type", "times"] };
         let times = entry.number("times", MAX_TIMES)?.unwrap_or(1);
+        let route = entry.route()?;
         let fault = entry.fault()?;
         if let Some(unknown) = members.keys().find(|name| !entry.known.contains(&name.as_str())) {
             return Err(format!("{path}.{unknown} is unknown"));
         }
-        Ok(vec![fault; times as usize])
+        Ok(vec![(route, fault); times as usize])
     }
 }
 
@@ -160,7 +216,21 @@ impl<'v> Entry<'v> {
             "half_answer" => Fault::HalfAnswer { counted: self.flag("counted")? },
             "garbage" => Fault::Garbage,
             "garbage_body" => Fault::GarbageBody,
+            "html_page" => Fault::HtmlPage,
+            "cut_body" => Fault::CutBody,
             "slow_body" => Fault::SlowBody { chunk_delay: self.duration("chunk_delay_ms")? },
+            "endless_body" => Fault::EndlessBody,
+            "other_version" => Fault::OtherVersion(self.text("version")?.unwrap_or("2.0.0").to_owned()),
+            "wrong_etag" => Fault::WrongEtag(self.one_of(
+                "how",
+                &[
+                    ("missing", WrongEtag::Missing),
+                    ("weak", WrongEtag::Weak),
+                    ("changing", WrongEtag::Changing),
+                    ("match_ignored", WrongEtag::MatchIgnored),
+                    ("not_modified", WrongEtag::NotModified),
+                ],
+            )?),
             "miss_ids" => Fault::MissIds(self.number("count", MAX_TIMES)?.unwrap_or(1) as usize),
             "no_content" => Fault::NoContent,
             "silence" => Fault::Silence,
@@ -181,6 +251,21 @@ impl<'v> Entry<'v> {
                 delay: self.duration("delay_ms")?,
             },
             other => return Err(format!("{}.type {other:?} is unknown", self.path)),
+        })
+    }
+
+    fn route(&mut self) -> Result<Route, String> {
+        match self.member("route") {
+            None => Ok(Route::Delivery),
+            Some(_) => self.one_of("route", &Route::ALL.map(|route| (route.name(), route))),
+        }
+    }
+
+    fn one_of<T: Copy>(&mut self, name: &'static str, choices: &[(&str, T)]) -> Result<T, String> {
+        let text = self.text(name)?;
+        choices.iter().find(|(choice, _)| Some(*choice) == text).map(|(_, value)| *value).ok_or_else(|| {
+            let names: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
+            format!("{}.{name} must be one of: {}", self.path, names.join(", "))
         })
     }
 
@@ -268,9 +353,17 @@ impl<'v> Entry<'v> {
     }
 }
 
-/// The faults that wait for requests. Requests take them in the order of their request lines.
+/// The faults that wait for requests, by route. Requests take them in the order of their request lines.
 #[derive(Default)]
 pub(super) struct Faults {
+    delivery: Lane,
+    artifact: Lane,
+    geo: Lane,
+}
+
+/// The faults of one route.
+#[derive(Default)]
+struct Lane {
     queue: Mutex<Queue>,
     /// Whether there is anything to take: most requests meet no fault and need no lock.
     armed: AtomicBool,
@@ -284,32 +377,52 @@ struct Queue {
 }
 
 impl Faults {
-    pub(super) fn push(&self, faults: impl IntoIterator<Item = Fault>) -> usize {
-        self.change(|queue| {
-            queue.waiting.extend(faults);
-            queue.waiting.len()
-        })
+    pub(super) fn push(&self, faults: impl IntoIterator<Item = (Route, Fault)>) {
+        for (route, fault) in faults {
+            self.lane(route).change(|queue| queue.waiting.push_back(fault));
+        }
     }
 
-    pub(super) fn set_default(&self, default: Option<Fault>) {
-        self.change(|queue| queue.default = default);
+    pub(super) fn set_default(&self, route: Route, default: Option<Fault>) {
+        self.lane(route).change(|queue| queue.default = default);
+    }
+
+    /// Forgets the default replies of all routes.
+    pub(super) fn clear_defaults(&self) {
+        Route::ALL.into_iter().for_each(|route| self.set_default(route, None));
     }
 
     pub(super) fn clear(&self) {
-        self.change(|queue| *queue = Queue::default());
+        Route::ALL.into_iter().for_each(|route| self.lane(route).change(|queue| *queue = Queue::default()));
     }
 
+    /// How many wait on all routes.
     pub(super) fn waiting(&self) -> usize {
-        lock(&self.queue).waiting.len()
+        Route::ALL.into_iter().map(|route| self.waiting_on(route)).sum()
     }
 
-    pub(super) fn take(&self) -> Fault {
-        if !self.armed.load(Ordering::Acquire) {
+    pub(super) fn waiting_on(&self, route: Route) -> usize {
+        lock(&self.lane(route).queue).waiting.len()
+    }
+
+    pub(super) fn take(&self, route: Route) -> Fault {
+        let lane = self.lane(route);
+        if !lane.armed.load(Ordering::Acquire) {
             return Fault::None;
         }
-        self.change(|queue| queue.waiting.pop_front().or_else(|| queue.default.clone())).unwrap_or(Fault::None)
+        lane.change(|queue| queue.waiting.pop_front().or_else(|| queue.default.clone())).unwrap_or(Fault::None)
     }
 
+    fn lane(&self, route: Route) -> &Lane {
+        match route {
+            Route::Delivery => &self.delivery,
+            Route::Artifact => &self.artifact,
+            Route::Geo => &self.geo,
+        }
+    }
+}
+
+impl Lane {
     fn change<T>(&self, change: impl FnOnce(&mut Queue) -> T) -> T {
         let mut queue = lock(&self.queue);
         let result = change(&mut queue);
@@ -324,7 +437,7 @@ mod tests {
     use serde_json::json;
 
     fn read(value: Value) -> Result<Vec<Fault>, String> {
-        Fault::list_from_json(&value)
+        Ok(Fault::list_from_json(&value)?.into_iter().map(|(_, fault)| fault).collect())
     }
 
     #[test]
@@ -338,6 +451,11 @@ mod tests {
             {"type": "half_answer"},
             {"type": "garbage"},
             {"type": "garbage_body"},
+            {"type": "html_page"},
+            {"type": "cut_body"},
+            {"type": "endless_body"},
+            {"type": "other_version"},
+            {"type": "wrong_etag", "how": "match_ignored"},
             {"type": "slow_body", "chunk_delay_ms": 20},
             {"type": "miss_ids", "count": 2},
             {"type": "no_content"},
@@ -359,6 +477,11 @@ mod tests {
                 Fault::HalfAnswer { counted: false },
                 Fault::Garbage,
                 Fault::GarbageBody,
+                Fault::HtmlPage,
+                Fault::CutBody,
+                Fault::EndlessBody,
+                Fault::OtherVersion("2.0.0".into()),
+                Fault::WrongEtag(WrongEtag::MatchIgnored),
                 Fault::SlowBody { chunk_delay: Duration::from_millis(20) },
                 Fault::MissIds(2),
                 Fault::NoContent,
@@ -398,6 +521,11 @@ mod tests {
                 "[0].retry_after must not hold control characters",
             ),
             (json!([{"type": "half_answer", "counted": 1}]), "[0].counted must be true or false"),
+            (json!([{"type": "none", "route": "cdn"}]), "[0].route must be one of: delivery, artifact, geo"),
+            (
+                json!([{"type": "wrong_etag"}]),
+                "[0].how must be one of: missing, weak, changing, match_ignored, not_modified",
+            ),
             (
                 json!([{"type": "respond", "status": 200, "headers": [["a"]]}]),
                 "[0].headers must be a list of pairs of strings, or an object of strings",
@@ -410,14 +538,28 @@ mod tests {
     #[test]
     fn waiting_faults_come_before_the_default() {
         let faults = Faults::default();
-        assert_eq!(faults.take(), Fault::None);
-        faults.set_default(Some(Fault::Silence));
-        faults.push([Fault::Garbage, Fault::None]);
-        assert_eq!(faults.take(), Fault::Garbage);
-        assert_eq!(faults.take(), Fault::None);
-        assert_eq!(faults.take(), Fault::Silence);
-        assert_eq!(faults.take(), Fault::Silence);
+        let take = || faults.take(Route::Delivery);
+        assert_eq!(take(), Fault::None);
+        faults.set_default(Route::Delivery, Some(Fault::Silence));
+        faults.push([Fault::Garbage, Fault::None].map(|fault| (Route::Delivery, fault)));
+        assert_eq!(take(), Fault::Garbage);
+        assert_eq!(take(), Fault::None);
+        assert_eq!(take(), Fault::Silence);
+        assert_eq!(take(), Fault::Silence);
         faults.clear();
-        assert_eq!(faults.take(), Fault::None);
+        assert_eq!(take(), Fault::None);
+    }
+
+    #[test]
+    fn routes_do_not_take_each_others_faults() {
+        let faults = Faults::default();
+        let list =
+            json!([{"type": "garbage", "route": "geo"}, {"type": "silence", "route": "artifact"}, {"type": "gzip"}]);
+        faults.push(Fault::list_from_json(&list).unwrap());
+        assert_eq!((faults.waiting(), faults.waiting_on(Route::Geo)), (3, 1));
+        assert_eq!(faults.take(Route::Artifact), Fault::Silence);
+        assert_eq!(faults.take(Route::Artifact), Fault::None);
+        assert_eq!(faults.take(Route::Geo), Fault::Garbage);
+        assert_eq!(faults.take(Route::Delivery), Fault::Gzip);
     }
 }

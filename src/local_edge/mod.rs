@@ -6,6 +6,11 @@
 //! Requests are read by code of its own, not by this crate's models, so that an error in those does not hide
 //! itself. It speaks HTTP only, one thread per connection; all methods may be called from any thread.
 //!
+//! For on-device decisioning it also is the content network: with [an artifact](LocalEdgeBuilder::artifact) it serves
+//! `/{client}/{environment}/v1/[{property}/]rules.json` (and `.bin`) with `ETag` and 304, and `/v1/geo`. Delivery
+//! requests for what that artifact has rules for are then decided from it by the library's own core, and
+//! notifications with its tokens are counted by activity, experience and mbox.
+//!
 //! ```
 //! use adobe_target::local_edge::{Fault, LocalEdge};
 //!
@@ -26,8 +31,9 @@
 //! |---|---|
 //! | `GET /report`, `GET /report.json` | the [`Report`]; `?ids=0` leaves the notification ids out |
 //! | `POST /control/faults` | a list of [`Fault`]s in their JSON form, to the end of the queue; answers `{"waiting":n}` |
-//! | `DELETE /control/faults` | forgets waiting faults and the default reply |
-//! | `POST /control/default_reply` | one fault for all requests that find no other waiting, or `null` |
+//! | `DELETE /control/faults` | forgets waiting faults and the default replies |
+//! | `POST /control/default_reply` | one fault for all requests of its route that find no other waiting; `null` ends them all |
+//! | `POST /control/artifact` | serves the artifact in the body; `GET` tells what is served, `DELETE` serves none |
 //! | `GET /control/requests` | the recorded requests |
 //! | `DELETE /control/requests` | forgets them |
 //! | `POST /control/reset` | forgets counts and recorded requests |
@@ -35,40 +41,52 @@
 //! Answers of the controls are JSON; 400 with `{"status":400,"message":…}` names the member that is wrong.
 
 mod answer;
+mod artifact;
+mod cdn;
+mod decide;
 mod delivery;
 mod faults;
+mod geo;
 mod gzip;
+mod harm;
 mod http;
+mod issued;
+mod ledger;
 mod query;
 mod recorded;
 mod report;
 mod routes;
 mod scenario;
 mod server;
+mod subject;
 mod tokens;
 mod validate;
 
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-pub use faults::Fault;
+pub use artifact::UnusableArtifact;
+pub use faults::{Fault, Route, WrongEtag};
 pub use recorded::RecordedRequest;
-pub use report::{ActivityCounts, ProcessedNotifications, Report, Tally};
+pub use report::{ActivityCounts, ProcessedNotifications, Report, RouteCounts, Tally};
 pub use scenario::{Scenario, ScenarioError};
 
+use artifact::Artifacts;
 use faults::Faults;
 use http::Limits;
+use ledger::Ledger;
 use recorded::Recorder;
-use report::Ledger;
-use routes::Edge;
+use routes::{Edge, route_of};
 use server::{Handler, Server, Shared};
 
 const MAX_BODY: usize = 60 * 1024 * 1024;
 const MAX_CONCURRENT: usize = 100;
 const MAX_CONNECTIONS: usize = 512;
+/// The organization of this crate's examples.
+const ORGANIZATION: &str = "0DD934B85278256B0A490D44@AdobeOrg";
 
 /// A running edge. Dropping it closes all its connections and waits for its threads.
 pub struct LocalEdge {
@@ -107,7 +125,7 @@ impl LocalEdge {
 
     /// What was counted so far, with the ids of all notifications.
     pub fn report(&self) -> Report {
-        self.edge.ledger.report(self.connections(), true)
+        self.edge.report(true)
     }
 
     /// Forgets all counts, and which impressions were seen. Recorded requests and faults stay.
@@ -118,43 +136,96 @@ impl LocalEdge {
     /// Waits until a report satisfies the condition; whether one did in time. The reports it sees have no
     /// notification ids.
     pub fn wait_until(&self, time: Duration, condition: impl Fn(&Report) -> bool) -> bool {
-        self.edge.ledger.wait(time, || self.connections(), condition)
+        self.edge.ledger.wait(time, || self.edge.report(false), condition)
+    }
+
+    /// Serves this artifact from now on and decides from it. Takes effect at once, between two requests; the tokens
+    /// of former artifacts stay valid. The same text again changes nothing.
+    ///
+    /// # Errors
+    /// When the text is no JSON object. Every object is served as it is, usable or not.
+    pub fn set_artifact(&self, json: impl Into<String>) -> Result<(), UnusableArtifact> {
+        self.edge.artifacts.set(json.into()).map(drop)
+    }
+
+    /// Serves any bytes in the artifact's place from now on, with their entity tags: a page, half an artifact, one
+    /// that is nested deeper than JSON readers like. What can be read of them is known as that of
+    /// [`set_artifact`](Self::set_artifact) is.
+    pub fn set_artifact_bytes(&self, bytes: impl Into<Vec<u8>>) {
+        self.edge.artifacts.set_bytes(bytes.into());
+    }
+
+    /// Serves no artifact: requests for it get 404, and delivery requests are decided from the scenario alone.
+    pub fn remove_artifact(&self) {
+        self.edge.artifacts.remove();
+    }
+
+    /// The JSON text of the built-in artifact, to start one's own from.
+    pub fn default_artifact_json() -> &'static str {
+        artifact::DEFAULT
     }
 
     /// Puts a fault at the end of the queue from which each delivery request takes one.
     pub fn fault(&self, fault: Fault) {
-        self.edge.faults.push([fault]);
+        self.fault_on(Route::Delivery, fault);
     }
 
-    /// Puts faults at the end of the queue, in their order.
+    /// Puts faults at the end of the queue of delivery requests, in their order.
     pub fn faults(&self, faults: impl IntoIterator<Item = Fault>) {
-        self.edge.faults.push(faults);
+        self.faults_on(Route::Delivery, faults);
     }
 
-    /// How many faults wait for a request.
+    /// Puts a fault at the end of the queue of a route.
+    pub fn fault_on(&self, route: Route, fault: Fault) {
+        self.faults_on(route, [fault]);
+    }
+
+    /// Puts faults at the end of the queue of a route, in their order.
+    pub fn faults_on(&self, route: Route, faults: impl IntoIterator<Item = Fault>) {
+        self.edge.faults.push(faults.into_iter().map(|fault| (route, fault)));
+    }
+
+    /// How many faults wait for a request, on all routes.
     pub fn waiting_faults(&self) -> usize {
         self.edge.faults.waiting()
     }
 
-    /// Forgets waiting faults and the default reply.
+    /// How many faults wait for a request of this route.
+    pub fn waiting_faults_on(&self, route: Route) -> usize {
+        self.edge.faults.waiting_on(route)
+    }
+
+    /// Forgets waiting faults and the default replies of all routes.
     pub fn clear_faults(&self) {
         self.edge.faults.clear();
     }
 
-    /// Puts a canned JSON answer at the end of the queue; [`Fault::Respond`] has more to say.
+    /// Puts a canned JSON answer at the end of the queue of delivery requests; [`Fault::Respond`] has more to say.
     pub fn reply_with(&self, status: u16, body: impl Into<Vec<u8>>) {
         self.fault(Fault::respond(status, body));
     }
 
     /// What every delivery request gets that finds no fault waiting; `None` for plain answers.
     pub fn set_default_reply(&self, reply: Option<Fault>) {
-        self.edge.faults.set_default(reply);
+        self.set_default_reply_on(Route::Delivery, reply);
     }
 
-    /// The requests that came, oldest first: delivery requests and those for what is not served, but not those
+    /// What every request of a route gets that finds no fault waiting; `None` for plain answers.
+    pub fn set_default_reply_on(&self, route: Route, reply: Option<Fault>) {
+        self.edge.faults.set_default(route, reply);
+    }
+
+    /// The requests that came, oldest first: those of all routes and those for what is not served, but not those
     /// for the report and the controls.
     pub fn requests(&self) -> Vec<RecordedRequest> {
         self.edge.recorder.all()
+    }
+
+    /// The requests of one route that came, oldest first.
+    pub fn requests_on(&self, route: Route) -> Vec<RecordedRequest> {
+        let mut requests = self.edge.recorder.all();
+        requests.retain(|request| route_of(&request.path) == Some(route));
+        requests
     }
 
     /// The same as [`requests`](Self::requests), and forgets them.
@@ -200,6 +271,8 @@ impl Drop for LocalEdge {
 #[derive(Clone, Debug)]
 pub struct LocalEdgeBuilder {
     scenario: Scenario,
+    artifact: Option<String>,
+    organization_id: String,
     addr: String,
     limits: Limits,
     max_connections: usize,
@@ -211,6 +284,8 @@ impl Default for LocalEdgeBuilder {
     fn default() -> Self {
         Self {
             scenario: Scenario::default(),
+            artifact: None,
+            organization_id: ORGANIZATION.to_owned(),
             addr: "127.0.0.1:0".to_owned(),
             limits: Limits {
                 max_body: MAX_BODY,
@@ -229,6 +304,28 @@ impl LocalEdgeBuilder {
     #[must_use]
     pub fn scenario(mut self, scenario: Scenario) -> Self {
         self.scenario = scenario;
+        self
+    }
+
+    /// An artifact to serve and to decide from, see [`LocalEdge::set_artifact`]. Without one there is none.
+    #[must_use]
+    pub fn artifact(mut self, json: impl Into<String>) -> Self {
+        self.artifact = Some(json.into());
+        self
+    }
+
+    /// The built-in artifact: for the built-in scenario's mboxes `home` (two experiences by allocation), `product1`
+    /// (by URL or browser) and `cart` (by date or country), its view `checkout` and its page load. The mbox `hero`
+    /// is listed as remote.
+    #[must_use]
+    pub fn default_artifact(self) -> Self {
+        self.artifact(artifact::DEFAULT)
+    }
+
+    /// The organization whose id unmasks the artifact's `bin` form, `0DD934B85278256B0A490D44@AdobeOrg` unless given.
+    #[must_use]
+    pub fn organization_id(mut self, organization_id: impl Into<String>) -> Self {
+        self.organization_id = organization_id.into();
         self
     }
 
@@ -292,13 +389,20 @@ impl LocalEdgeBuilder {
     /// Starts the edge.
     ///
     /// # Errors
-    /// When the address cannot be bound or no thread started.
+    /// When the address cannot be bound, no thread started, or the artifact is no JSON object.
     pub fn start(self) -> io::Result<LocalEdge> {
+        let artifacts = Artifacts::default();
+        if let Some(artifact) = self.artifact {
+            artifacts.set(artifact).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        }
         let listener = TcpListener::bind(self.addr.as_str())?;
         let shared = Shared::new(self.limits, self.max_connections);
         let edge = Arc::new(Edge {
             ledger: Ledger::new(&self.scenario),
             scenario: self.scenario,
+            artifacts,
+            organization: self.organization_id,
+            client: Mutex::default(),
             faults: Faults::default(),
             recorder: Recorder::new(self.record_requests),
             max_concurrent: self.max_concurrent,

@@ -1,23 +1,18 @@
-//! What the edge counted: requests, impressions, clicks, visits, orders, per mbox and per activity.
-//!
-//! One lock holds all counts, so that a report is of one moment. Memory is bounded: beyond the bounds totals go
-//! on counting and the report says that its details are incomplete.
+//! The report: what the edge counted, in the form in which it is shown.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use super::scenario::{PAGE_LOAD, Place, Scenario};
-use super::server::{DAY, lock};
-use super::tokens::Token;
-use super::validate::{Delivery, Notification};
+use super::artifact::{Form, Loaded};
+use super::faults::Route;
+use super::scenario::PAGE_LOAD;
+use super::subject::Subject;
 
-const MAX_IDS: usize = 1_000_000;
-const MAX_SESSIONS: usize = 1_000_000;
 /// Names of mboxes and activities come from requests and could be without end.
-const MAX_NAMES: usize = 10_000;
+pub(super) const MAX_NAMES: usize = 10_000;
+/// Of a larger artifact only what was counted is listed.
+const MAX_LISTED: usize = 1000;
 
 /// A total and its parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -50,7 +45,10 @@ pub struct ActivityCounts {
     pub id: String,
     /// The activity's name; empty for a token of an activity that the scenario does not have.
     pub name: String,
-    /// The experience's name.
+    /// The experience's id; empty for the scenario's, which have none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub experience_id: String,
+    /// The experience's name; empty for clicks of which only the activity is known.
     pub experience: String,
     /// The mbox or view, `target-global-mbox` for page loads.
     pub mbox: String,
@@ -58,6 +56,26 @@ pub struct ActivityCounts {
     pub impressions: u64,
     /// Clicks counted.
     pub clicks: u64,
+    /// Whether it is the scenario's and not an artifact's.
+    #[serde(skip)]
+    pub(super) of_scenario: bool,
+}
+
+/// The requests of one route that is no delivery call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RouteCounts {
+    /// Those whose head and body were read, whatever they were answered.
+    pub requests: u64,
+    /// Answers, by status. A request that got none, or garbage, is not among them.
+    pub by_status: BTreeMap<u16, u64>,
+}
+
+impl RouteCounts {
+    /// How many were answered with this status.
+    pub fn status(&self, status: u16) -> u64 {
+        self.by_status.get(&status).copied().unwrap_or_default()
+    }
 }
 
 /// What an edge has counted since it started or was reset.
@@ -82,8 +100,15 @@ pub struct Report {
     pub duplicate_impressions: u64,
     /// The notifications that were processed.
     pub notifications: ProcessedNotifications,
-    /// By activity, experience and mbox; those of the scenario first.
+    /// By activity, experience and mbox: those of the scenario, then those of the artifact, then those of former
+    /// artifacts. What nobody has seen is listed with zeros, unless there are more than a thousand of them.
     pub activities: Vec<ActivityCounts>,
+    /// The entity tag of the artifact's plain JSON form, without quotes; `None` when none is served.
+    pub artifact_etag: Option<String>,
+    /// Requests for the artifact.
+    pub artifact_requests: RouteCounts,
+    /// Requests to the geo service.
+    pub geo_requests: RouteCounts,
     /// Different session ids.
     pub sessions: u64,
     /// The most delivery requests that were being answered at the same time.
@@ -99,194 +124,68 @@ impl Report {
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
-}
 
-/// The ids of impressions that were counted. Holds the last half million for certain, then forgets the oldest.
-#[derive(Default)]
-struct Seen {
-    current: HashSet<Box<str>>,
-    previous: HashSet<Box<str>>,
-}
+    /// The counts of one experience in one place, zeros when nothing was counted. Page loads are counted under the
+    /// name of the global mbox.
+    pub fn counts(&self, activity: &str, experience: &str, mbox: &str) -> ActivityCounts {
+        let fits = |one: &&ActivityCounts| one.id == activity && one.experience == experience && one.mbox == mbox;
+        self.activities.iter().find(fits).cloned().unwrap_or_default()
+    }
 
-impl Seen {
-    /// Whether the id is new, remembering it. What has no id is always new.
-    fn is_new(&mut self, id: Option<&str>) -> bool {
-        let Some(id) = id.filter(|id| !id.is_empty()) else { return true };
-        if self.current.contains(id) || self.previous.contains(id) {
-            return false;
+    /// The counts of a route that has its own.
+    pub(super) fn route(&mut self, route: Route) -> Option<&mut RouteCounts> {
+        match route {
+            Route::Delivery => None,
+            Route::Artifact => Some(&mut self.artifact_requests),
+            Route::Geo => Some(&mut self.geo_requests),
         }
-        if self.current.len() == MAX_IDS / 2 {
-            self.previous = std::mem::take(&mut self.current);
+    }
+
+    /// Lists what the artifact can show, in its order, and leaves out what the scenario would show in its stead.
+    pub(super) fn list(&mut self, artifact: &Loaded) {
+        self.artifact_etag = Some(artifact.etag(Form::Json, false));
+        let counted = std::mem::take(&mut self.activities);
+        let (scenario, others): (Vec<_>, Vec<_>) = counted.into_iter().partition(|one| one.of_scenario);
+        let shadowed = |one: &ActivityCounts| {
+            let name = if one.mbox == PAGE_LOAD { artifact.global_mbox() } else { &one.mbox };
+            one.impressions == 0 && one.clicks == 0 && artifact.has_rules(name)
+        };
+        self.activities.extend(scenario.into_iter().filter(|one| !shadowed(one)));
+        let mut others: Vec<Option<ActivityCounts>> = others.into_iter().map(Some).collect();
+        let mut position_of: HashMap<[String; 4], usize> = HashMap::new();
+        for (position, one) in others.iter().flatten().enumerate() {
+            let key = [&one.mbox, &one.id, &one.experience_id, &one.experience].map(String::clone);
+            position_of.insert(key, position);
         }
-        self.current.insert(id.into())
+        let list_all = artifact.subjects.len() <= MAX_LISTED;
+        for subject in &artifact.subjects {
+            let key =
+                [&subject.name, &subject.activity, &subject.experience_id, &subject.experience].map(String::clone);
+            let counted = position_of.get(&key).and_then(|position| others.get_mut(*position)?.take());
+            self.activities.extend(counted.or_else(|| list_all.then(|| ActivityCounts::of(subject, false))));
+        }
+        self.activities.extend(others.into_iter().flatten());
     }
 }
 
-#[derive(Default)]
-struct Counts {
-    /// The counts that need no look-up, in the form in which they are reported.
-    report: Report,
-    ids: HashMap<Box<str>, u64>,
-    seen: Seen,
-    sessions: HashSet<Box<str>>,
-    activity_of: HashMap<String, usize>,
-}
-
-/// Requests that are being answered. Survives a reset of the counts, unlike them.
-#[derive(Default)]
-struct Running {
-    all: u64,
-    by_session: HashMap<String, u64>,
-}
-
-#[derive(Default)]
-struct State {
-    counts: Counts,
-    running: Running,
-}
-
-/// The book in which all connections count.
-pub(super) struct Ledger {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-/// A delivery request that is being answered, until it is dropped.
-pub(super) struct InFlight<'a> {
-    ledger: &'a Ledger,
-    session: Option<String>,
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        let mut state = lock(&self.ledger.state);
-        state.running.all -= 1;
-        if let Some(session) = self.session.take()
-            && let Some(count) = state.running.by_session.get_mut(&session)
-        {
-            *count -= 1;
-            if *count == 0 {
-                state.running.by_session.remove(&session);
-            }
-        }
-        drop(state);
-        self.ledger.changed.notify_all();
-    }
-}
-
-impl Ledger {
-    pub(super) fn new(scenario: &Scenario) -> Self {
-        let ledger = Self { state: Mutex::default(), changed: Condvar::new() };
-        ledger.reset(scenario);
-        ledger
-    }
-
-    /// Begins anew. Activities of the scenario are listed from the start.
-    pub(super) fn reset(&self, scenario: &Scenario) {
-        let mut counts = Counts::default();
-        for (place, offer) in scenario.shown() {
-            counts.activity(place, &offer.name, &offer.activity.id, &offer.activity.experience, &offer.activity.name);
-        }
-        lock(&self.state).counts = counts;
-        self.changed.notify_all();
-    }
-
-    /// Counts a delivery request that came. The number is how many of its session are being answered.
-    pub(super) fn begin(&self, session: Option<&str>) -> (InFlight<'_>, u64) {
-        let mut state = lock(&self.state);
-        let State { counts, running } = &mut *state;
-        counts.report.requests += 1;
-        running.all += 1;
-        counts.report.concurrent_max = counts.report.concurrent_max.max(running.all);
-        let mut of_session = 0;
-        if let Some(session) = session {
-            if !counts.sessions.contains(session) {
-                if counts.sessions.len() < MAX_SESSIONS {
-                    counts.sessions.insert(session.into());
-                } else {
-                    counts.report.truncated = true;
-                }
-            }
-            let count = running.by_session.entry(session.to_owned()).or_default();
-            *count += 1;
-            of_session = *count;
-            counts.report.session_concurrent_max = counts.report.session_concurrent_max.max(of_session);
-        }
-        (InFlight { ledger: self, session: session.map(str::to_owned) }, of_session)
-    }
-
-    pub(super) fn count_error(&self, status: u16) {
-        *lock(&self.state).counts.report.errors.entry(status).or_default() += 1;
-        self.changed.notify_all();
-    }
-
-    /// Counts a request that was found to be valid, all but its last `missed` notifications.
-    pub(super) fn count(&self, scenario: &Scenario, delivery: &Delivery<'_>, missed: usize) {
-        let mut state = lock(&self.state);
-        let counts = &mut state.counts;
-        if let Some(execute) = &delivery.execute {
-            counts.report.orders += execute.orders;
-            let mboxes = execute.mboxes.iter().flatten().map(|mbox| (Place::Mbox, mbox.name));
-            let page_load = execute.page_load.then_some((Place::PageLoad, PAGE_LOAD));
-            let mut new = None;
-            for (place, name) in page_load.into_iter().chain(mboxes) {
-                let Some(offer) = scenario.offer(place, name).filter(|offer| offer.has_options) else { continue };
-                if *new.get_or_insert_with(|| counts.seen.is_new(delivery.impression_id)) {
-                    let activity = &offer.activity;
-                    counts.report.impressions.add(name, &mut counts.report.truncated);
-                    counts.activity(place, name, &activity.id, &activity.experience, &activity.name).impressions += 1;
-                } else {
-                    counts.report.duplicate_impressions += 1;
-                }
-            }
-        }
-        let notifications = delivery.notifications.as_deref().unwrap_or_default();
-        for notification in &notifications[..notifications.len().saturating_sub(missed)] {
-            counts.count_notification(scenario, notification);
-        }
-        drop(state);
-        self.changed.notify_all();
-    }
-
-    /// The counts of this moment, the ids of notifications only when asked for.
-    pub(super) fn report(&self, connections: usize, with_ids: bool) -> Report {
-        let state = lock(&self.state);
-        let counts = &state.counts;
-        let mut report = counts.report.clone();
-        report.connections = connections as u64;
-        report.sessions = counts.sessions.len() as u64;
-        report.notifications.distinct = counts.ids.len() as u64;
-        if with_ids {
-            report.notifications.ids = counts.ids.iter().map(|(id, times)| (id.to_string(), *times)).collect();
-        }
-        report
-    }
-
-    /// Waits until `enough` says so of a report without ids; whether it did in time.
-    pub(super) fn wait(
-        &self,
-        time: Duration,
-        connections: impl Fn() -> usize,
-        enough: impl Fn(&Report) -> bool,
-    ) -> bool {
-        let until = Instant::now() + time.min(DAY);
-        loop {
-            if enough(&self.report(connections(), false)) {
-                return true;
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            // A change between the look and the wait is seen after this short time at the latest.
-            let step = left.min(Duration::from_millis(20));
-            drop(self.changed.wait_timeout(lock(&self.state), step).unwrap_or_else(PoisonError::into_inner));
+impl ActivityCounts {
+    /// Zeros for a subject.
+    pub(super) fn of(subject: &Subject, of_scenario: bool) -> Self {
+        Self {
+            id: subject.activity.clone(),
+            name: subject.activity_name.clone(),
+            experience_id: subject.experience_id.clone(),
+            experience: subject.experience.clone(),
+            mbox: subject.name.clone(),
+            impressions: 0,
+            clicks: 0,
+            of_scenario,
         }
     }
 }
 
 impl Tally {
-    fn add(&mut self, name: &str, truncated: &mut bool) {
+    pub(super) fn add(&mut self, name: &str, truncated: &mut bool) {
         self.total += 1;
         if let Some(count) = self.by_mbox.get_mut(name) {
             *count += 1;
@@ -298,106 +197,11 @@ impl Tally {
     }
 }
 
-impl Counts {
-    fn count_notification(&mut self, scenario: &Scenario, notification: &Notification<'_>) {
-        let Self { report, ids, .. } = self;
-        report.notifications.processed += 1;
-        if let Some(times) = ids.get_mut(notification.id) {
-            *times += 1;
-        } else if ids.len() < MAX_IDS {
-            ids.insert(notification.id.into(), 1);
-        } else {
-            report.truncated = true;
-        }
-        report.orders += u64::from(notification.order);
-        if !notification.click && !self.seen.is_new(notification.impression_id) {
-            self.report.duplicate_impressions += 1;
-            return;
-        }
-        if notification.tokens.is_empty() {
-            let name = place_of(notification).1;
-            let tally = if notification.click { &mut self.report.clicks } else { &mut self.report.visits };
-            tally.add(name, &mut self.report.truncated);
-            return;
-        }
-        // Options of one experience have a token each, but showing them is one impression.
-        let mut counted = HashSet::new();
-        for token in &notification.tokens {
-            let shown = token.as_ref().map(|token| (token.place, &token.name, &token.activity, &token.experience));
-            if counted.insert(shown) {
-                self.count_token(scenario, notification, token.as_ref());
-            }
-        }
-    }
-
-    fn count_token(&mut self, scenario: &Scenario, notification: &Notification<'_>, token: Option<&Token>) {
-        let name = token.map_or_else(|| place_of(notification).1, |token| token.name.as_str());
-        let tally = if notification.click { &mut self.report.clicks } else { &mut self.report.impressions };
-        tally.add(name, &mut self.report.truncated);
-        // A foreign token that was let through belongs to no activity.
-        let Some(token) = token else { return };
-        let activity_name = scenario
-            .offer(token.place, &token.name)
-            .map(|offer| &offer.activity)
-            .filter(|activity| activity.id == token.activity)
-            .map_or("", |activity| activity.name.as_str());
-        let counts = self.activity(token.place, &token.name, &token.activity, &token.experience, activity_name);
-        if notification.click {
-            counts.clicks += 1;
-        } else {
-            counts.impressions += 1;
-        }
-    }
-
-    fn activity(&mut self, place: Place, mbox: &str, id: &str, experience: &str, name: &str) -> &mut ActivityCounts {
-        let key = format!("{}\u{1f}{mbox}\u{1f}{id}\u{1f}{experience}", place.letter());
-        let activities = &mut self.report.activities;
-        let position = *self.activity_of.entry(key).or_insert_with(|| {
-            activities.push(ActivityCounts {
-                id: id.to_owned(),
-                name: name.to_owned(),
-                experience: experience.to_owned(),
-                mbox: mbox.to_owned(),
-                ..ActivityCounts::default()
-            });
-            activities.len() - 1
-        });
-        &mut activities[position]
-    }
-}
-
-/// Where a notification says that it happened.
-fn place_of<'v>(notification: &Notification<'v>) -> (Place, &'v str) {
-    match (notification.mbox, notification.view, notification.page_load) {
-        (Some(mbox), _, _) => (Place::Mbox, mbox),
-        (None, Some(view), _) => (Place::View, view),
-        (None, None, true) => (Place::PageLoad, PAGE_LOAD),
-        (None, None, false) => (Place::Mbox, "(unknown)"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_latest_impressions_are_remembered() {
-        let mut seen = Seen::default();
-        assert!(seen.is_new(Some("first")));
-        assert!(!seen.is_new(Some("first")));
-        for number in 0..MAX_IDS / 2 {
-            assert!(seen.is_new(Some(&number.to_string())));
-        }
-        assert!(!seen.is_new(Some("first")), "the older half is kept while the newer one fills");
-        assert!(!seen.is_new(Some("0")));
-        assert!(seen.current.len() + seen.previous.len() <= MAX_IDS);
-    }
-
-    #[test]
-    fn what_has_no_id_is_new_each_time() {
-        let mut seen = Seen::default();
-        assert!(seen.is_new(None) && seen.is_new(None) && seen.is_new(Some("")) && seen.is_new(Some("")));
-    }
+    use crate::local_edge::artifact::Artifacts;
+    use serde_json::{Value, json};
 
     #[test]
     fn totals_go_on_beyond_the_bound_of_names() {
@@ -411,17 +215,55 @@ mod tests {
         assert_eq!((tally.total, tally.by_mbox.len(), tally.by_mbox["0"]), (MAX_NAMES as u64 + 2, MAX_NAMES, 2));
     }
 
+    fn row(mbox: &str, experience: &str, impressions: u64, of_scenario: bool) -> ActivityCounts {
+        ActivityCounts {
+            id: "1".to_owned(),
+            experience: experience.to_owned(),
+            mbox: mbox.to_owned(),
+            impressions,
+            of_scenario,
+            ..ActivityCounts::default()
+        }
+    }
+
+    fn listed(rows: Vec<ActivityCounts>, artifact: &Value) -> Vec<(String, String, u64)> {
+        let mut report = Report { activities: rows, ..Report::default() };
+        report.list(&Artifacts::default().set(artifact.to_string()).unwrap());
+        report.activities.into_iter().map(|one| (one.mbox, one.experience, one.impressions)).collect()
+    }
+
     #[test]
-    fn a_request_is_in_flight_until_it_is_dropped() {
-        let ledger = Ledger::new(&Scenario::default());
-        let (first, of_session) = ledger.begin(Some("s"));
-        assert_eq!(of_session, 1);
-        let (second, of_session) = ledger.begin(Some("s"));
-        assert_eq!(of_session, 2);
-        ledger.reset(&Scenario::default());
-        drop((first, second));
-        let (_third, of_session) = ledger.begin(Some("s"));
-        assert_eq!(of_session, 1);
-        assert!(ledger.begin(None).1 == 0);
+    fn the_artifact_is_listed_in_its_order() {
+        let rule = |experience: &str| json!({"activityId": 1, "meta": {"experience.name": experience}});
+        let artifact = json!({"rules": {"mboxes": {"m": [rule("A"), rule("B")], "target-global-mbox": [rule("A")]}}});
+        let rows = vec![
+            row("m", "scenario, seen", 3, true),
+            row("m", "scenario", 0, true),
+            row(PAGE_LOAD, "scenario", 0, true),
+            row("other", "scenario", 0, true),
+            row("m", "former", 1, false),
+            row("m", "B", 2, false),
+        ];
+        let expected = [
+            ("m", "scenario, seen", 3),
+            ("other", "scenario", 0),
+            ("m", "A", 0),
+            ("m", "B", 2),
+            (PAGE_LOAD, "A", 0),
+            ("m", "former", 1),
+        ];
+        assert_eq!(
+            listed(rows, &artifact),
+            expected.map(|(mbox, name, count)| (mbox.to_owned(), name.to_owned(), count))
+        );
+    }
+
+    #[test]
+    fn of_a_large_artifact_only_what_was_counted_is_listed() {
+        let rules: Vec<Value> = (0..=MAX_LISTED)
+            .map(|number| json!({"activityId": 1, "meta": {"experience.name": number.to_string()}}))
+            .collect();
+        let artifact = json!({"rules": {"mboxes": {"m": rules}}});
+        assert_eq!(listed(vec![row("m", "5", 1, false)], &artifact), [("m".to_owned(), "5".to_owned(), 1)]);
     }
 }

@@ -1,32 +1,49 @@
-//! Where requests go: the delivery call with its faults, the report, and the controls.
+//! Where requests go: to the delivery call, the artifact and the geo service with their faults, to the report, or
+//! to the controls.
 
 use std::io;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
 use super::answer::Answer;
+use super::artifact::Artifacts;
+use super::cdn;
 use super::delivery::{self, Answered};
-use super::faults::{Fault, Faults};
-use super::gzip;
+use super::faults::{Fault, Faults, Route};
+use super::harm::{Exchange, Next, Plain};
 use super::http::{Request, Unread};
+use super::ledger::Ledger;
 use super::query::query_pairs;
 use super::recorded::{RecordedRequest, Recorder};
-use super::report::{InFlight, Ledger};
+use super::report::Report;
 use super::scenario::Scenario;
-use super::server::{After, Connection, DAY, Handler, Output, Shared};
+use super::server::{After, Connection, DAY, Handler, Output, Shared, lock};
 use super::validate::{self, Refusal};
 
 /// The path of the delivery call.
 pub(super) const DELIVERY: &str = "/rest/v1/delivery";
-const JSON: (&str, &str) = ("Content-Type", "application/json;charset=UTF-8");
+pub(super) const JSON: (&str, &str) = ("Content-Type", "application/json;charset=UTF-8");
 const NO_STORE: (&str, &str) = ("Cache-Control", "no-store");
 const PAGE: &str = include_str!("page.html");
+
+/// Which route with faults of its own a path belongs to.
+pub(super) fn route_of(path: &str) -> Option<Route> {
+    match path {
+        DELIVERY => Some(Route::Delivery),
+        _ if cdn::is_artifact(path) => Some(Route::Artifact),
+        _ if cdn::is_geo(path) => Some(Route::Geo),
+        _ => None,
+    }
+}
 
 /// The edge that all connections share.
 pub(super) struct Edge {
     pub(super) scenario: Scenario,
+    pub(super) artifacts: Artifacts,
+    /// Whose `bin` form is served.
+    pub(super) organization: String,
+    pub(super) client: Mutex<Option<String>>,
     pub(super) ledger: Ledger,
     pub(super) faults: Faults,
     pub(super) recorder: Recorder,
@@ -37,12 +54,10 @@ pub(super) struct Edge {
 impl Handler for Edge {
     fn serve(&self, connection: &mut Connection) -> After {
         let Connection { id, input, output, tunnel } = connection;
-        let mut fault = None;
+        let mut met = None;
         let read = input.read_head(|path| {
-            if path == DELIVERY {
-                fault = Some(self.faults.take());
-            }
-            fault == Some(Fault::ResetBeforeReading)
+            met = route_of(path).map(|route| (route, self.faults.take(route)));
+            matches!(met, Some((_, Fault::ResetBeforeReading)))
         });
         if let Err(unread) = read.and_then(|()| input.read_body()) {
             return match unread {
@@ -58,10 +73,13 @@ impl Handler for Edge {
         }
         let request = input.request();
         let keep_alive = request.keep_alive();
-        let after = match fault {
-            Some(fault) => {
+        let after = match met {
+            Some((route, fault)) => {
                 self.recorder.record(&request, *id, tunnel.as_deref());
-                self.deliver(&request, fault, output)
+                match route {
+                    Route::Delivery => self.deliver(&request, fault, output),
+                    _ => self.serve_file(route, &request, fault, output),
+                }
             }
             None if request.method() == "CONNECT" => {
                 self.recorder.record(&request, *id, None);
@@ -86,172 +104,71 @@ impl Handler for Edge {
     }
 }
 
-/// What follows an answer.
-enum Next<'a> {
-    Request,
-    Close,
-    Reset,
-    /// No answer at all; the request goes on being one that is being answered.
-    WaitForPeer(InFlight<'a>),
-}
-
 impl Edge {
+    /// The counts of this moment with all that can be shown, the ids of notifications only when asked for.
+    pub(super) fn report(&self, with_ids: bool) -> Report {
+        let mut report = self.ledger.report(self.server.accepted(), with_ids);
+        if let Some(artifact) = self.artifacts.current() {
+            report.list(&artifact);
+        }
+        report
+    }
+
+    /// The client code that decisions are made for: that of the artifact's path which was asked for last, so that a
+    /// visitor gets the same here as from the client itself; else the scenario's.
+    pub(super) fn client(&self) -> String {
+        lock(&self.client).clone().unwrap_or_else(|| self.scenario.client.clone())
+    }
+
     fn deliver(&self, request: &Request<'_>, fault: Fault, output: &mut Output) -> io::Result<Next<'_>> {
         let session = validate::session_of(request.query());
         let (in_flight, of_session) = self.ledger.begin(session.as_deref().ok());
-        let mut body = Vec::new();
-        let mut process = |missed| {
+        let missed = if let Fault::MissIds(missed) = fault { missed } else { 0 };
+        let process = || {
             let refuse = |status, message: &str| Err(Refusal { status, message: message.to_owned() });
+            let mut body = Vec::new();
             let answered = if request.method() != "POST" {
                 refuse(405, "only POST is allowed here")
             } else if of_session > self.max_concurrent as u64 {
                 refuse(420, "Too many requests with same session ID")
             } else {
-                session.clone().and_then(|session| {
-                    delivery::answer(&self.scenario, &self.ledger, &session, request.body, missed, &mut body)
-                })
+                session.and_then(|session| delivery::answer(self, &session, request.body, missed, &mut body))
             };
-            let status = match answered {
-                Ok(Answered::Body) => 200,
-                Ok(Answered::NoContent) => 204,
+            match answered {
+                Ok(Answered::Body) => Plain::json(200, body),
+                Ok(Answered::NoContent) => Plain::json(204, Vec::new()),
                 Err(refusal) => {
-                    body = error_body(refusal.status, &refusal.message);
-                    refusal.status
+                    self.ledger.count_error(refusal.status);
+                    Plain::json(refusal.status, error_body(refusal.status, &refusal.message))
                 }
-            };
-            if status >= 400 {
-                self.ledger.count_error(status);
             }
-            status
         };
-        let close = !request.keep_alive();
-        let plain = Answer { headers: &[JSON], close, head_only: request.method() == "HEAD", ..Answer::default() };
-        // A peer that has its answer may send its next request on another connection at once: this one must not
-        // count as running then.
-        let mut in_flight = Some(in_flight);
-        let mut send = |answer: &Answer<'_>| {
-            in_flight = None;
-            output.send(answer)
-        };
-        match fault {
-            Fault::None => {
-                let status = process(0);
-                send(&Answer { status, body: &body, ..plain })?;
-            }
-            Fault::Delay(time) => {
-                let status = process(0);
-                if !self.server.sleep(time) {
-                    return Ok(Next::Close);
-                }
-                send(&Answer { status, body: &body, ..plain })?;
-            }
-            Fault::Status { status, retry_after, message } => {
-                if status >= 400 {
-                    self.ledger.count_error(status);
-                }
-                let mut headers = vec![JSON];
-                headers.extend(retry_after.as_deref().map(|value| ("Retry-After", value)));
-                send(&Answer { status, headers: &headers, body: &error_body(status, &message), ..plain })?;
-            }
-            Fault::ResetBeforeReading => return Ok(Next::Reset),
-            Fault::ResetAfterReading { counted } => {
-                if counted {
-                    process(0);
-                }
-                return Ok(Next::Reset);
-            }
-            Fault::HalfAnswer { counted } => {
-                let mut status = 200;
-                if counted {
-                    status = process(0);
-                } else {
-                    body.extend_from_slice(b"{\"status\":200,\"client\":\"");
-                }
-                let mut bytes = Vec::new();
-                Answer { status, ..plain }.write_head(&mut bytes, body.len());
-                bytes.extend_from_slice(&body[..body.len() / 2]);
-                output.send_bytes(&bytes)?;
-                return Ok(Next::Close);
-            }
-            Fault::Garbage => {
-                output.send_bytes(b"\x16\x03\x01 this is not HTTP \xff\xfe\r\n\r\n")?;
-                return Ok(Next::Close);
-            }
-            Fault::GarbageBody => {
-                send(&Answer { status: 200, body: b"<html>{\"status\":200,", ..plain })?;
-            }
-            Fault::SlowBody { chunk_delay } => {
-                process(0);
-                return self.send_slowly(chunk_delay, output);
-            }
-            Fault::MissIds(missed) => {
-                let status = process(missed);
-                send(&Answer { status, body: &body, ..plain })?;
-            }
-            Fault::NoContent => {
-                let mut status = process(0);
-                if status == 200 {
-                    status = 204;
-                }
-                send(&Answer { status, body: &body, ..plain })?;
-            }
-            Fault::Silence => return in_flight.map_or(Ok(Next::Close), |in_flight| Ok(Next::WaitForPeer(in_flight))),
-            Fault::CloseAfterAnswer => {
-                let status = process(0);
-                send(&Answer { status, body: &body, close: true, ..plain })?;
-                return Ok(Next::Close);
-            }
-            Fault::Gzip => {
-                let status = process(0);
-                send(&Answer {
-                    status,
-                    headers: &[JSON, ("Content-Encoding", "gzip")],
-                    body: &gzip::stored(&body),
-                    ..plain
-                })?;
-            }
-            Fault::GzipBomb { megabytes } => {
-                process(0);
-                send(&Answer {
-                    status: 200,
-                    headers: &[JSON, ("Content-Encoding", "gzip")],
-                    body: &gzip::bomb(megabytes),
-                    ..plain
-                })?;
-            }
-            Fault::Respond { status, reason, headers, body, delay } => {
-                if status >= 400 {
-                    self.ledger.count_error(status);
-                }
-                if !self.server.sleep(delay) {
-                    return Ok(Next::Close);
-                }
-                let headers: Vec<(&str, &str)> =
-                    headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-                let reason = reason.as_deref();
-                send(&Answer { status, reason, headers: &headers, body: &body, ..plain })?;
-                let closes = |(name, value): &(&str, &str)| {
-                    name.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("close")
-                };
-                if headers.iter().any(closes) {
-                    return Ok(Next::Close);
-                }
-            }
-        }
-        Ok(Next::Request)
+        Exchange { edge: self, route: Route::Delivery, request, output, in_flight: Some(in_flight) }
+            .answer(fault, process)
     }
 
-    /// Blanks are valid before any JSON text, so a client cannot tell early that this leads nowhere.
-    fn send_slowly(&self, delay: Duration, output: &mut Output) -> io::Result<Next<'_>> {
-        let headers = [JSON, ("Transfer-Encoding", "chunked")];
-        output.send(&Answer { status: 200, headers: &headers, ..Answer::default() })?;
-        while self.server.sleep(delay) {
-            output.send_bytes(b"1\r\n \r\n")?;
+    /// The artifact and the geo service.
+    fn serve_file(
+        &self,
+        route: Route,
+        request: &Request<'_>,
+        fault: Fault,
+        output: &mut Output,
+    ) -> io::Result<Next<'_>> {
+        self.ledger.count_request(route);
+        if let Some(client) = cdn::client_of(request.path()) {
+            *lock(&self.client) = Some(client.into_owned());
         }
-        Ok(Next::Close)
+        let artifact = self.artifacts.current();
+        let shape = fault.clone();
+        let file = || match route {
+            Route::Geo => cdn::geo_answer(request, &self.scenario.geo),
+            _ => cdn::artifact_answer(request, artifact.as_deref(), &self.organization, &self.scenario.geo, &shape),
+        };
+        Exchange { edge: self, route, request, output, in_flight: None }.answer(fault, file)
     }
 
-    /// Everything but the delivery call.
+    /// The report and the controls.
     fn other(&self, request: &Request<'_>, id: u64, tunnel: Option<&str>, output: &mut Output) -> io::Result<Next<'_>> {
         let head_only = request.method() == "HEAD";
         let method = if head_only { "GET" } else { request.method() };
@@ -268,6 +185,7 @@ impl Edge {
             "/"
             | "/report"
             | "/report.json"
+            | "/control/artifact"
             | "/control/requests"
             | "/control/faults"
             | "/control/default_reply"
@@ -289,7 +207,7 @@ impl Edge {
             }
             ("GET", "/report" | "/report.json") => {
                 let without_ids = query_pairs(request.query()).any(|pair| pair == ("ids".into(), "0".into()));
-                Ok(self.ledger.report(self.server.accepted(), !without_ids).to_json().into_bytes())
+                Ok(self.report(!without_ids).to_json().into_bytes())
             }
             ("GET", "/control/requests") => {
                 let recorded: Vec<Value> = self.recorder.all().iter().map(RecordedRequest::to_json).collect();
@@ -299,19 +217,40 @@ impl Edge {
                 self.recorder.take();
                 Ok(json(json!({})))
             }
-            ("POST", "/control/faults") => parsed(request)
-                .and_then(|value| Fault::list_from_json(&value))
-                .map(|faults| json(json!({"waiting": self.faults.push(faults)}))),
+            ("POST", "/control/faults") => {
+                parsed(request).and_then(|value| Fault::list_from_json(&value)).map(|faults| {
+                    self.faults.push(faults);
+                    json(json!({"waiting": self.faults.waiting()}))
+                })
+            }
             ("GET", "/control/faults") => Ok(json(json!({"waiting": self.faults.waiting()}))),
             ("DELETE", "/control/faults") => {
                 self.faults.clear();
                 Ok(json(json!({"waiting": 0})))
             }
             ("POST", "/control/default_reply") => parsed(request).and_then(|value| {
-                let fault = if value.is_null() { None } else { Fault::list_from_json(&value)?.into_iter().next() };
-                self.faults.set_default(fault);
+                if value.is_null() {
+                    self.faults.clear_defaults();
+                } else if let Some((route, fault)) = Fault::list_from_json(&value)?.into_iter().next() {
+                    self.faults.set_default(route, Some(fault));
+                }
                 Ok(json(json!({})))
             }),
+            ("POST", "/control/artifact") => match str::from_utf8(request.body) {
+                Ok(text) => self
+                    .artifacts
+                    .set(text.to_owned())
+                    .map(|artifact| json(artifact.summary()))
+                    .map_err(|error| error.to_string()),
+                Err(_) => Err("artifact is not UTF-8".to_owned()),
+            },
+            ("GET", "/control/artifact") => {
+                Ok(json(self.artifacts.current().map_or(Value::Null, |artifact| artifact.summary())))
+            }
+            ("DELETE", "/control/artifact") => {
+                self.artifacts.remove();
+                Ok(json(json!({})))
+            }
             ("POST", "/control/reset") => {
                 self.ledger.reset(&self.scenario);
                 self.recorder.take();
@@ -340,6 +279,6 @@ fn wants_html(request: &Request<'_>) -> bool {
     request.header("accept").is_some_and(|accept| String::from_utf8_lossy(accept).contains("text/html"))
 }
 
-fn error_body(status: u16, message: &str) -> Vec<u8> {
+pub(super) fn error_body(status: u16, message: &str) -> Vec<u8> {
     json!({"status": status, "message": message}).to_string().into_bytes()
 }

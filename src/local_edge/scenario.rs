@@ -5,9 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::geo::GeoTable;
+use super::subject::Subject;
 use super::tokens::{Kind, Token};
 
 /// The name under which page loads are counted: Target's own name for them.
@@ -17,8 +20,9 @@ const DEFAULT: &str = include_str!("default_scenario.json");
 const OPTION_TYPES: [&str; 5] = ["html", "json", "redirect", "dynamic", "actions"];
 
 /// What has options.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Place {
+    #[default]
     Mbox,
     View,
     PageLoad,
@@ -43,19 +47,12 @@ impl Place {
     }
 }
 
-/// The activity whose experience a place shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Activity {
-    pub(super) id: String,
-    pub(super) name: String,
-    pub(super) experience: String,
-}
-
 /// One mbox, view or page load, with the parts of its answers ready to copy.
 #[derive(Clone, Debug)]
 pub(super) struct Offer {
     pub(super) name: String,
-    pub(super) activity: Activity,
+    /// The activity whose experience the place shows.
+    pub(super) subject: Arc<Subject>,
     /// Members of an `execute` answer, each led by a comma: options without event tokens, metrics, analytics.
     pub(super) executed: String,
     /// Members of a `prefetch` answer, each led by a comma: options with event tokens, metrics, analytics, state.
@@ -86,13 +83,18 @@ pub(super) struct Offer {
 ///     }
 ///   },
 ///   "views": {"checkout": {"key": "k", "options": [], "metrics": ["#pay"]}},
-///   "pageLoad": {"options": []}
+///   "pageLoad": {"options": []},
+///   "geo": {
+///     "default": {"country": "US", "region": "CA", "city": "SAN FRANCISCO", "latitude": 37.77, "longitude": -122.42},
+///     "addresses": {"203.0.113.1": {"country": "JP"}}
+///   }
 /// }
 /// ```
 ///
 /// Every member may be left out. `metrics` is `true` for one click metric, or a list of selectors with a click
 /// metric for each. `analytics` at the top is for each place with options that has none of its own.
-/// `accept_any_token` makes the edge take tokens and states that it never issued.
+/// `accept_any_token` makes the edge take tokens and states that it never issued. `geo` is what the geo service
+/// and the `x-geo-*` headers of an artifact tell of addresses, `default` of all that are not listed.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     pub(super) client: String,
@@ -100,6 +102,7 @@ pub struct Scenario {
     pub(super) mboxes: BTreeMap<String, Offer>,
     pub(super) views: BTreeMap<String, Offer>,
     pub(super) page_load: Option<Offer>,
+    pub(super) geo: GeoTable,
 }
 
 /// A scenario that cannot be used.
@@ -124,7 +127,7 @@ impl fmt::Display for ScenarioError {
 
 impl std::error::Error for ScenarioError {}
 
-fn error(member: impl Into<String>, message: impl Into<String>) -> ScenarioError {
+pub(super) fn error(member: impl Into<String>, message: impl Into<String>) -> ScenarioError {
     ScenarioError { member: member.into(), message: message.into() }
 }
 
@@ -157,6 +160,7 @@ impl Scenario {
             mboxes: BTreeMap::new(),
             views: BTreeMap::new(),
             page_load: None,
+            geo: GeoTable::default(),
         };
         let analytics = members.get("analytics").map(|value| object(value, "analytics")).transpose()?;
         for (name, value) in &members {
@@ -172,6 +176,7 @@ impl Scenario {
                 "pageLoad" => {
                     scenario.page_load = Some(offer(value, "pageLoad", Place::PageLoad, PAGE_LOAD, analytics)?);
                 }
+                "geo" => scenario.geo = GeoTable::from_json(value, "geo")?,
                 _ => return Err(error(name.as_str(), "is unknown")),
             }
         }
@@ -193,21 +198,19 @@ impl Scenario {
         }
     }
 
-    /// All places that have options.
-    pub(super) fn shown(&self) -> impl Iterator<Item = (Place, &Offer)> {
-        let mboxes = self.mboxes.values().map(|offer| (Place::Mbox, offer));
-        let views = self.views.values().map(|offer| (Place::View, offer));
-        let page_load = self.page_load.iter().map(|offer| (Place::PageLoad, offer));
-        mboxes.chain(views).chain(page_load).filter(|(_, offer)| offer.has_options)
+    /// What the places that have options show.
+    pub(super) fn shown(&self) -> impl Iterator<Item = &Arc<Subject>> {
+        let offers = self.mboxes.values().chain(self.views.values()).chain(&self.page_load);
+        offers.filter(|offer| offer.has_options).map(|offer| &offer.subject)
     }
 }
 
-fn object<'v>(value: &'v Value, member: &str) -> Result<&'v Map<String, Value>, ScenarioError> {
+pub(super) fn object<'v>(value: &'v Value, member: &str) -> Result<&'v Map<String, Value>, ScenarioError> {
     value.as_object().ok_or_else(|| error(member, "must be an object"))
 }
 
-/// A text that may become part of a token, where control characters separate the fields.
-fn text_of<'v>(value: &'v Value, member: &str) -> Result<&'v str, ScenarioError> {
+/// A text that may become part of a token or a header, where control characters separate the fields.
+pub(super) fn text_of<'v>(value: &'v Value, member: &str) -> Result<&'v str, ScenarioError> {
     let text = value.as_str().ok_or_else(|| error(member, "must be a string"))?;
     if text.chars().any(char::is_control) {
         return Err(error(member, "must not hold control characters"));
@@ -240,8 +243,14 @@ fn offer(
     default_analytics: Option<&Map<String, Value>>,
 ) -> Result<Offer, ScenarioError> {
     let members = object(value, path)?;
-    let mut activity =
-        Activity { id: default_activity_id(place, name), name: name.to_owned(), experience: "A".to_owned() };
+    let mut subject = Subject {
+        place,
+        name: name.to_owned(),
+        activity: default_activity_id(place, name),
+        activity_name: name.to_owned(),
+        experience: "A".to_owned(),
+        ..Subject::default()
+    };
     let mut options: &[Value] = &[];
     let mut selectors: Vec<Option<&str>> = Vec::new();
     let mut analytics = default_analytics;
@@ -252,7 +261,7 @@ fn offer(
             "options" => options = value.as_array().ok_or_else(|| error(path, "must be a list"))?,
             "metrics" => selectors = metric_selectors(value, &path)?,
             "analytics" => analytics = Some(object(value, &path)?),
-            "activity" => read_activity(value, &path, &mut activity)?,
+            "activity" => read_activity(value, &path, &mut subject)?,
             "key" if place == Place::View => key = Some(text_of(value, &path)?.to_owned()),
             _ => return Err(error(path, "is unknown")),
         }
@@ -264,8 +273,8 @@ fn offer(
                 number,
                 place,
                 name: name.to_owned(),
-                activity: activity.id.clone(),
-                experience: activity.experience.clone(),
+                activity: subject.activity.clone(),
+                experience: subject.experience.clone(),
             }
             .encode(),
         )
@@ -309,12 +318,12 @@ fn offer(
         prefetched: format!("{},\"state\":{}", members_of(prefetched), token(Kind::State, 0)),
         has_options,
         campaigns: if has_options {
-            serde_json::json!([{"id": activity.id, "name": activity.name, "experience": activity.experience}])
-                .to_string()
+            let (id, name, experience) = (&subject.activity, &subject.activity_name, &subject.experience);
+            serde_json::json!([{"id": id, "name": name, "experience": experience}]).to_string()
         } else {
             "[]".to_owned()
         },
-        activity,
+        subject: Arc::new(subject),
         key,
     })
 }
@@ -328,7 +337,7 @@ fn default_activity_id(place: Place, name: &str) -> String {
     }
 }
 
-fn read_activity(value: &Value, path: &str, activity: &mut Activity) -> Result<(), ScenarioError> {
+fn read_activity(value: &Value, path: &str, subject: &mut Subject) -> Result<(), ScenarioError> {
     for (member, value) in object(value, path)? {
         let path = format!("{path}.{member}");
         let text = match value {
@@ -336,9 +345,9 @@ fn read_activity(value: &Value, path: &str, activity: &mut Activity) -> Result<(
             _ => text_of(value, &path)?.to_owned(),
         };
         match member.as_str() {
-            "id" => activity.id = text,
-            "name" => activity.name = text,
-            "experience" => activity.experience = text,
+            "id" => subject.activity = text,
+            "name" => subject.activity_name = text,
+            "experience" => subject.experience = text,
             _ => return Err(error(path, "is unknown")),
         }
     }

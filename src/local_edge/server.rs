@@ -16,6 +16,7 @@ use super::http::{Input, Limits};
 
 /// Long enough for a peer to read an answer, short enough that a peer that reads nothing holds no thread for long.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+const LARGE_BODY: usize = 256 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 /// As good as for ever, and no overflow in sums.
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -59,12 +60,17 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Writes head and body at once.
+    /// Writes head and body, at once unless copying the body costs more than a second write.
     pub(super) fn send(&mut self, answer: &Answer<'_>) -> io::Result<()> {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
-        answer.write_to(&mut buffer);
-        let sent = self.send_bytes(&buffer);
+        let sent = if answer.body.len() > LARGE_BODY && answer.sends_body() {
+            answer.write_head(&mut buffer, answer.body.len());
+            self.send_bytes(&buffer).and_then(|()| self.send_bytes(answer.body))
+        } else {
+            answer.write_to(&mut buffer);
+            self.send_bytes(&buffer)
+        };
         self.buffer = buffer;
         sent
     }

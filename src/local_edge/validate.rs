@@ -7,7 +7,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::tokens::{Kind, Token};
+use super::issued::Issued;
+use super::subject::Candidates;
 
 type Object = Map<String, Value>;
 
@@ -41,6 +42,8 @@ pub(super) struct Delivery<'v> {
     pub(super) impression_id: Option<&'v str>,
     pub(super) id: Option<&'v Object>,
     pub(super) tnt_id: Option<&'v str>,
+    /// The other ids by which the visitor can be known again.
+    pub(super) visitor_ids: Vec<&'v str>,
     pub(super) beacon: bool,
     pub(super) trace: bool,
     pub(super) execute: Option<Part<'v>>,
@@ -70,8 +73,8 @@ pub(super) struct Notification<'v> {
     pub(super) id: &'v str,
     pub(super) impression_id: Option<&'v str>,
     pub(super) click: bool,
-    /// What the tokens stand for; a foreign token that was let through stands for nothing.
-    pub(super) tokens: Vec<Option<Token>>,
+    /// What the tokens may stand for; a foreign token that was let through stands for nothing.
+    pub(super) tokens: Vec<Candidates>,
     pub(super) mbox: Option<&'v str>,
     pub(super) view: Option<&'v str>,
     pub(super) page_load: bool,
@@ -150,7 +153,7 @@ pub(super) fn session_of(query: &str) -> Result<String, Refusal> {
 }
 
 /// Reads the body of a delivery request.
-pub(super) fn delivery(body: &Value, accept_any_token: bool) -> Result<Delivery<'_>, Refusal> {
+pub(super) fn delivery<'v>(body: &'v Value, issued: &Issued<'_>) -> Result<Delivery<'v>, Refusal> {
     let at = At::ROOT;
     let request = body.as_object().ok_or_else(|| at.wrong("must be a JSON object"))?;
     let mut delivery = Delivery {
@@ -159,7 +162,7 @@ pub(super) fn delivery(body: &Value, accept_any_token: bool) -> Result<Delivery<
         ..Delivery::default()
     };
     if let Some(id) = object(request, &at, "id")? {
-        delivery.tnt_id = visitor_id(id, &at.member("id"))?;
+        (delivery.tnt_id, delivery.visitor_ids) = visitor_id(id, &at.member("id"))?;
         delivery.id = Some(id);
     }
     integer(request, &at, "environmentId")?;
@@ -193,21 +196,21 @@ pub(super) fn delivery(body: &Value, accept_any_token: bool) -> Result<Delivery<
             notifications
                 .iter()
                 .enumerate()
-                .map(|(index, value)| read_notification(value, &at.index(index), accept_any_token))
+                .map(|(index, value)| read_notification(value, &at.index(index), issued))
                 .collect::<Result<_, _>>()?,
         );
     }
     Ok(delivery)
 }
 
-/// Checks the ids of a visitor and returns the `tntId`.
-fn visitor_id<'v>(id: &'v Object, at: &At<'_>) -> Result<Option<&'v str>, Refusal> {
+/// Checks the ids of a visitor and returns the `tntId` and those that other systems gave.
+fn visitor_id<'v>(id: &'v Object, at: &At<'_>) -> Result<(Option<&'v str>, Vec<&'v str>), Refusal> {
     let tnt_id = text(id, at, "tntId", MAX_ID)?;
     if tnt_id.is_some_and(|tnt_id| tnt_id.matches('.').count() > 1) {
         return Err(at.member("tntId").wrong("must not hold a dot but the one before the location hint"));
     }
-    text(id, at, "thirdPartyId", MAX_ID)?;
-    text(id, at, "marketingCloudVisitorId", MAX_ID)?;
+    let third_party = text(id, at, "thirdPartyId", MAX_ID)?;
+    let cloud = text(id, at, "marketingCloudVisitorId", MAX_ID)?;
     if let Some(customers) = list(id, at, "customerIds")? {
         let at = at.member("customerIds");
         if customers.len() > MAX_CUSTOMER_IDS {
@@ -222,7 +225,8 @@ fn visitor_id<'v>(id: &'v Object, at: &At<'_>) -> Result<Option<&'v str>, Refusa
                 .ok_or_else(|| at.member("authenticatedState").wrong("is required"))?;
         }
     }
-    Ok(tnt_id.filter(|tnt_id| !tnt_id.is_empty()))
+    let others = [cloud, third_party].into_iter().flatten().filter(|id| !id.is_empty());
+    Ok((tnt_id.filter(|tnt_id| !tnt_id.is_empty()), others.collect()))
 }
 
 /// Checks the context and returns `beacon`.
@@ -351,7 +355,7 @@ fn read_views<'v>(views: &'v [Value], at: &At<'_>) -> Result<Vec<Option<&'v str>
         .collect()
 }
 
-fn read_notification<'v>(value: &'v Value, at: &At<'_>, any_token: bool) -> Result<Notification<'v>, Refusal> {
+fn read_notification<'v>(value: &'v Value, at: &At<'_>, issued: &Issued<'_>) -> Result<Notification<'v>, Refusal> {
     let members = value.as_object().ok_or_else(|| at.wrong("must be an object"))?;
     let id = required_text(members, at, "id", MAX_NOTIFICATION_ID)?;
     let kind =
@@ -369,11 +373,7 @@ fn read_notification<'v>(value: &'v Value, at: &At<'_>, any_token: bool) -> Resu
         let at = at.member("tokens");
         let at = at.index(index);
         let token = token.as_str().ok_or_else(|| at.wrong("must be a string"))?;
-        let read = Token::decode(token).filter(|token| token.kind != Kind::State);
-        if read.is_none() && !any_token {
-            return Err(Refusal::bad(format!("{at}: invalid token")));
-        }
-        tokens.push(read);
+        tokens.push(issued.event(token).ok_or_else(|| Refusal::bad(format!("{at}: invalid token")))?);
     }
     let order = check_details(members, at)?;
     let mbox = object(members, at, "mbox")?;
@@ -387,7 +387,7 @@ fn read_notification<'v>(value: &'v Value, at: &At<'_>, any_token: bool) -> Resu
         let Some(state) = place.map(|place| text(place, &at, "state", usize::MAX)).transpose()?.flatten() else {
             continue;
         };
-        if !any_token && Token::decode(state).is_none_or(|token| token.kind != Kind::State) {
+        if !issued.is_state(state) {
             return Err(Refusal::bad(format!("{}: invalid token", at.member("state"))));
         }
     }

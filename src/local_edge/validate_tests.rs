@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Refusal, delivery, session_of};
-use crate::local_edge::scenario::Place;
+use super::{Delivery, Issued, Refusal, delivery, session_of};
+use crate::local_edge::artifact::Artifacts;
+use crate::local_edge::scenario::{Place, Scenario};
 use crate::local_edge::tokens::{Kind, Token};
 
 fn token(kind: Kind) -> String {
@@ -18,9 +19,14 @@ fn token(kind: Kind) -> String {
     .encode()
 }
 
+/// Reads a body at an edge with the built-in scenario.
+fn read(body: &Value) -> Result<Delivery<'_>, Refusal> {
+    delivery(body, &Issued { scenario: &Scenario::default(), artifacts: &Artifacts::default() })
+}
+
 /// The message with which a body is refused.
 fn refused(body: Value) -> String {
-    match delivery(&body, false) {
+    match read(&body) {
         Err(Refusal { status: 400, message }) => message,
         other => panic!("{body} was not refused with 400: {other:?}"),
     }
@@ -63,8 +69,8 @@ fn the_query_has_organization_and_session() {
 
 #[test]
 fn the_smallest_request_is_a_context_with_a_channel() {
-    assert!(delivery(&json!({"context": {"channel": "web"}}), false).is_ok());
-    assert!(delivery(&json!({"context": {"channel": "mobile"}, "execute": null, "unknown": 1}), false).is_ok());
+    assert!(read(&json!({"context": {"channel": "web"}})).is_ok());
+    assert!(read(&json!({"context": {"channel": "mobile"}, "execute": null, "unknown": 1})).is_ok());
     assert_eq!(refused(json!([])), "request must be a JSON object");
     assert_eq!(refused(json!({})), "context is required");
     assert_eq!(refused(json!({"context": []})), "context must be an object");
@@ -89,7 +95,7 @@ fn everything_the_specification_knows_of_a_context_is_allowed() {
             "browserUAWithMajorVersion": "1", "browserUAWithFullVersion": "1.1", "architecture": "arm", "bitness": "64"},
         "beacon": true,
     });
-    assert!(delivery(&json!({"context": context}), false).unwrap().beacon);
+    assert!(read(&json!({"context": context})).unwrap().beacon);
 }
 
 #[test]
@@ -123,7 +129,7 @@ fn wrong_ids_are_refused_by_name() {
             .map(|id| json!({"id": id.to_string(), "integrationCode": "c", "authenticatedState": "unknown"}))
             .collect()
     };
-    assert!(delivery(&json!({"context": {"channel": "web"}, "id": {"customerIds": customers(50)}}), false).is_ok());
+    assert!(read(&json!({"context": {"channel": "web"}, "id": {"customerIds": customers(50)}})).is_ok());
     let long = "x".repeat(129);
     for (members, message) in [
         (json!({"requestId": long}), "requestId must not be longer than 128 characters"),
@@ -170,7 +176,7 @@ fn mboxes_have_a_number_and_a_name() {
     for part in ["execute", "prefetch"] {
         let mut body = json!({"context": {"channel": "web"}});
         body[part] = json!({"mboxes": mboxes(50)});
-        assert!(delivery(&body, false).is_ok());
+        assert!(read(&body).is_ok());
         for (mboxes, message) in [
             (mboxes(51), "mboxes must not have more than 50 items"),
             (json!({"index": 1, "name": "SummerOffer"}), "mboxes must be a list"),
@@ -187,7 +193,7 @@ fn mboxes_have_a_number_and_a_name() {
     }
     let widest =
         json!({"context": {"channel": "web"}, "execute": {"mboxes": [{"index": -1, "name": "ä".repeat(250)}]}});
-    assert!(delivery(&widest, false).is_ok(), "the limit is in characters, not in bytes");
+    assert!(read(&widest).is_ok(), "the limit is in characters, not in bytes");
 }
 
 #[test]
@@ -198,7 +204,7 @@ fn parameters_have_limits() {
     };
     let largest = json!({"context": {"channel": "web"}, "execute": {"pageLoad": {"profileParameters": many(50),
         "parameters": {"x".repeat(128): "v".repeat(5000), "number": 1, "null": null, "true": true}}}});
-    assert!(delivery(&largest, false).is_ok());
+    assert!(read(&largest).is_ok());
     for (parameters, message) in [
         (many(51), " must not have more than 50 members".to_owned()),
         (json!({"": "v"}), " must not have a blank name".to_owned()),
@@ -291,10 +297,10 @@ fn issued_tokens_and_states_are_read() {
     let body = json!({"context": {"channel": "web"}, "notifications": [
         notification(json!({"tokens": [token(Kind::Display), token(Kind::Click)], "mbox": {"name": "home", "state": token(Kind::State)}}))
     ]});
-    let delivery = delivery(&body, false).unwrap();
+    let delivery = read(&body).unwrap();
     let notification = &delivery.notifications.as_ref().unwrap()[0];
     assert_eq!(notification.tokens.len(), 2);
-    assert_eq!(notification.tokens[0].as_ref().unwrap().name, "home");
+    assert_eq!(notification.tokens[0][0].name, "home");
 }
 
 #[test]
@@ -302,6 +308,7 @@ fn any_token_is_taken_when_that_is_wanted() {
     let body = json!({"context": {"channel": "web"}, "notifications": [
         notification(json!({"tokens": ["foreign"], "mbox": {"name": "home", "state": "foreign"}}))
     ]});
-    let delivery = delivery(&body, true).unwrap();
-    assert_eq!(delivery.notifications.unwrap()[0].tokens, [None]);
+    let scenario = Scenario::default().accept_any_token(true);
+    let delivery = delivery(&body, &Issued { scenario: &scenario, artifacts: &Artifacts::default() }).unwrap();
+    assert_eq!(delivery.notifications.unwrap()[0].tokens, [vec![]]);
 }

@@ -1,4 +1,5 @@
 //! The handle by which a call in progress is ended: its deadline, its cancellation, the socket it blocks on.
+//! Background threads have one too, for their whole life, and limit each piece of their work.
 //!
 //! The thread that makes the call blocks in the socket; any other thread may end it by [`CallControl::end_call`],
 //! which shuts that socket down. ureq calls our sockets without telling for whom, so the call of a thread
@@ -34,12 +35,46 @@ pub(crate) struct CallControl {
     deadline: Option<Instant>,
     state: Mutex<State>,
     changed: Condvar,
+    /// Whether there are limits: most calls have none, and their every wait asks.
+    limited: AtomicBool,
+    limits: Mutex<Option<Limits>>,
     phase: AtomicU8,
     sent: AtomicBool,
     answered: AtomicBool,
     reused: AtomicBool,
     closed: AtomicBool,
     broken: AtomicBool,
+}
+
+/// Bounds of a piece of work, within the deadline of the whole.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    began: Instant,
+    time: Duration,
+    /// How long nothing may come or go.
+    patience: Option<Duration>,
+    progressed: Instant,
+}
+
+impl Limits {
+    fn remaining(&self, now: Instant) -> Duration {
+        let left = self.time.saturating_sub(now.saturating_duration_since(self.began));
+        match self.patience {
+            Some(patience) => left.min(patience.saturating_sub(now.saturating_duration_since(self.progressed))),
+            None => left,
+        }
+    }
+}
+
+/// Takes the limits away.
+#[must_use]
+pub(crate) struct Limited<'c>(&'c CallControl);
+
+impl Drop for Limited<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.limits) = None;
+        self.0.limited.store(false, Ordering::Relaxed);
+    }
 }
 
 /// In the order of an attempt; only those that a transport is in.
@@ -53,6 +88,8 @@ impl CallControl {
             deadline: started.checked_add(timeout),
             state: Mutex::new(State::default()),
             changed: Condvar::new(),
+            limited: AtomicBool::new(false),
+            limits: Mutex::new(None),
             phase: AtomicU8::new(0),
             sent: AtomicBool::new(false),
             answered: AtomicBool::new(false),
@@ -62,9 +99,42 @@ impl CallControl {
         }
     }
 
-    /// The whole time that the call was given.
+    /// A control without a deadline, for the life of a background thread.
+    pub(crate) fn endless() -> Self {
+        CallControl::new(Duration::MAX)
+    }
+
+    /// Until the guard is dropped, all that is waited for has this time, and with `patience` no longer than that
+    /// without a byte; the call's own deadline stays in force. There is one limit at a time.
+    pub(crate) fn limit(&self, time: Duration, patience: Option<Duration>) -> Limited<'_> {
+        let began = Instant::now();
+        *lock(&self.limits) = Some(Limits { began, time, patience, progressed: began });
+        self.limited.store(true, Ordering::Relaxed);
+        Limited(self)
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        if self.limited.load(Ordering::Relaxed) { *lock(&self.limits) } else { None }
+    }
+
+    fn mark_progress(&self) {
+        if self.limited.load(Ordering::Relaxed)
+            && let Some(limits) = &mut *lock(&self.limits)
+        {
+            limits.progressed = Instant::now();
+        }
+    }
+
+    /// The patience that ran out, if that is why nothing remains.
+    pub(crate) fn stalled(&self) -> Option<Duration> {
+        let limits = self.limits()?;
+        limits.patience.filter(|patience| limits.progressed.elapsed() >= *patience)
+    }
+
+    /// The whole time that the call, or its limited piece of work, was given.
     pub(crate) fn timeout(&self) -> Duration {
-        self.deadline.map_or(Duration::MAX, |deadline| deadline.duration_since(self.started))
+        let whole = self.deadline.map_or(Duration::MAX, |deadline| deadline.duration_since(self.started));
+        self.limits().map_or(whole, |limits| limits.time.min(whole))
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
@@ -73,10 +143,13 @@ impl CallControl {
 
     /// Time left; None when it is over.
     pub(crate) fn remaining(&self) -> Option<Duration> {
-        match self.deadline {
-            None => Some(Duration::from_secs(u64::from(u32::MAX))),
-            Some(deadline) => deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()),
-        }
+        let now = Instant::now();
+        let left = match self.deadline {
+            None => Duration::from_secs(u64::from(u32::MAX)),
+            Some(deadline) => deadline.saturating_duration_since(now),
+        };
+        let left = self.limits().map_or(left, |limits| limits.remaining(now).min(left));
+        (!left.is_zero()).then_some(left)
     }
 
     /// Who ended the call, if anybody did.
@@ -109,10 +182,9 @@ impl CallControl {
 
     /// Blocks until the condition holds (true), or the instant, the deadline or an end came first (false).
     pub(crate) fn wait_until(&self, until: Option<Instant>, mut condition: impl FnMut() -> bool) -> bool {
-        let until = match (until, self.deadline) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+        let now = Instant::now();
+        let limit = self.limits().and_then(|limits| now.checked_add(limits.remaining(now)));
+        let until = [until, self.deadline, limit].into_iter().flatten().min();
         let mut state = lock(&self.state);
         loop {
             if condition() {
@@ -159,6 +231,7 @@ impl CallControl {
     pub(crate) fn set_phase(&self, phase: Phase) {
         let index = PHASES.iter().position(|p| *p == phase).unwrap_or(0);
         self.phase.store(index as u8, Ordering::Relaxed);
+        self.mark_progress();
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -177,6 +250,7 @@ impl CallControl {
 
     /// Bytes were handed to the network: of the request itself only from phase `Send` on.
     pub(crate) fn mark_written(&self) {
+        self.mark_progress();
         if matches!(self.phase(), Phase::Send | Phase::Receive) {
             self.sent.store(true, Ordering::Relaxed);
         }
@@ -195,6 +269,7 @@ impl CallControl {
 
     /// Bytes of an answer came, TLS taken off.
     pub(crate) fn mark_answered(&self) {
+        self.mark_progress();
         self.answered.store(true, Ordering::Relaxed);
     }
 
@@ -275,6 +350,41 @@ mod tests {
     fn an_absurd_timeout_is_no_deadline() {
         let control = CallControl::new(Duration::MAX);
         assert!(control.remaining().is_some());
+    }
+
+    #[test]
+    fn a_limit_holds_while_its_guard_lives() {
+        let control = CallControl::endless();
+        {
+            let _limited = control.limit(Duration::from_millis(1), None);
+            assert!(!control.wait_until(None, || false));
+            assert_eq!((control.remaining(), control.stalled()), (None, None));
+            assert_eq!(control.timeout(), Duration::from_millis(1));
+        }
+        assert!(control.remaining().is_some());
+    }
+
+    #[test]
+    fn a_limit_does_not_outlast_the_deadline() {
+        let control = CallControl::new(Duration::from_millis(1));
+        let _limited = control.limit(Duration::from_secs(60), None);
+        assert!(!control.wait_until(None, || false));
+        assert_eq!(control.remaining(), None);
+    }
+
+    #[test]
+    fn patience_begins_anew_with_every_byte() {
+        let control = CallControl::endless();
+        let patience = Duration::from_millis(300);
+        let _limited = control.limit(Duration::from_secs(60), Some(patience));
+        let began = Instant::now();
+        while began.elapsed() < patience * 2 {
+            control.mark_answered();
+            assert!(control.remaining().is_some_and(|left| left <= patience));
+        }
+        assert_eq!(control.stalled(), None);
+        assert!(!control.wait_until(None, || false));
+        assert_eq!(control.stalled(), Some(patience));
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::error::Error as _;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use ureq::Agent;
-use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
+use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
+use ureq::{Agent, Body};
 
 use super::control::{CallControl, enter};
 use super::exchange::{ExchangeConnector, TlsMilestone};
@@ -17,7 +17,7 @@ use super::proxy::{Proxies, proxies};
 use super::resolver::CachingResolver;
 use super::tcp::{BUFFER_SIZE, ConnectionCounts, TcpConnector};
 use super::tls::tls_config;
-use super::{Failure, FailureKind, HttpRequest, HttpResponse, Transport};
+use super::{Failure, FailureKind, GetAnswer, GetRequest, HttpRequest, HttpResponse, Transport};
 use crate::config::ClientConfig;
 use crate::error::{Phase, TargetError};
 
@@ -57,12 +57,31 @@ const RESERVED_HEADERS: [&str; 21] = [
     "x-request-id",
 ];
 
+/// The headers of an answer to a GET that somebody looks at.
+pub(crate) const WANTED_HEADERS: [&str; 8] = [
+    "etag",
+    "retry-after",
+    "x-forwarded-for",
+    "x-geo-city",
+    "x-geo-country-code",
+    "x-geo-latitude",
+    "x-geo-longitude",
+    "x-geo-region-code",
+];
+
+/// Who is asked, for messages.
+#[derive(Clone, Copy)]
+struct Peer(&'static str);
+
+const EDGE: Peer = Peer("the edge");
+const SERVER: Peer = Peer("the server");
+
 /// The transport of one client. Threads share its connections.
 #[derive(Debug)]
 pub(crate) struct HttpTransport {
     http: Agent,
     https: Agent,
-    /// What every request has.
+    /// What every request to a delivery host has.
     headers: HeaderMap,
     counts: Arc<ConnectionCounts>,
 }
@@ -121,31 +140,71 @@ impl HttpTransport {
         &self.counts
     }
 
+    fn agent(&self, url: &str) -> &Agent {
+        if url.starts_with("https:") { &self.https } else { &self.http }
+    }
+
     fn exchange(&self, request: &HttpRequest<'_>) -> Result<HttpResponse, ureq::Error> {
-        let agent = if request.url.starts_with("https:") { &self.https } else { &self.http };
         let mut headers = self.headers.clone();
         headers.insert(REQUEST_ID, HeaderValue::from_str(request.request_id).map_err(ureq::http::Error::from)?);
         let mut post = Request::new(request.body);
         *post.method_mut() = Method::POST;
         *post.uri_mut() = request.url.parse().map_err(ureq::http::Error::from)?;
         *post.headers_mut() = headers;
-        let mut response = agent.run(post)?;
+        let mut response = self.agent(request.url).run(post)?;
         let retry_after =
             response.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
         let status = response.status().as_u16();
-        // One read where the length is known; what claims to be large has to prove it.
-        let length = response.body().content_length().unwrap_or(0).min(64 * 1024) as usize;
-        let mut body = Vec::with_capacity(length + 1);
-        let read = response.body_mut().as_reader().take(MAX_ANSWER + 1).read_to_end(&mut body);
-        match read {
-            Ok(read) if read as u64 <= MAX_ANSWER => {}
-            // The status says all that matters, even if what explains it does not come.
-            _ if !(200..300).contains(&status) => body.truncate(MAX_ANSWER as usize),
-            Ok(_) => return Err(ureq::Error::BodyExceedsLimit(MAX_ANSWER)),
-            Err(error) => return Err(error.into()),
-        }
+        let body = read_body(&mut response, MAX_ANSWER)?;
         Ok(HttpResponse { status, retry_after, body, attempts: 1 })
     }
+
+    fn exchange_get(&self, request: &GetRequest<'_>) -> Result<GetAnswer, ureq::Error> {
+        let mut get = Request::new(());
+        *get.uri_mut() = request.url.parse().map_err(ureq::http::Error::from)?;
+        let headers = get.headers_mut();
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        for (name, value) in request.headers {
+            let value = HeaderValue::from_str(value).map_err(ureq::http::Error::from)?;
+            headers.insert(HeaderName::from_static(name), value);
+        }
+        let mut response = self.agent(request.url).run(get)?;
+        let wanted = |name: &'static str| Some((name, response.headers().get(name)?.to_str().ok()?.to_owned()));
+        let headers = WANTED_HEADERS.into_iter().filter_map(wanted).collect();
+        let status = response.status().as_u16();
+        // What explains a failure is an HTML page at best. Reading a short one keeps the connection.
+        let limit = if is_success(status) { request.max_bytes } else { request.max_bytes.min(MAX_EXPLANATION) };
+        let mut body = read_body(&mut response, limit)?;
+        if !is_success(status) {
+            body = Vec::new();
+        }
+        Ok(GetAnswer { status, headers, body })
+    }
+}
+
+const MAX_EXPLANATION: u64 = 64 * 1024;
+
+fn is_success(status: u16) -> bool {
+    (200..300).contains(&status)
+}
+
+fn read_body(response: &mut Response<Body>, limit: u64) -> Result<Vec<u8>, ureq::Error> {
+    let status = response.status().as_u16();
+    let claimed = response.body().content_length().unwrap_or(0);
+    if claimed > limit && is_success(status) {
+        return Err(ureq::Error::BodyExceedsLimit(limit));
+    }
+    // One read where the length is known; what claims to be large has to prove it.
+    let mut body = Vec::with_capacity(claimed.min(64 * 1024) as usize + 1);
+    let read = response.body_mut().as_reader().take(limit + 1).read_to_end(&mut body);
+    match read {
+        Ok(read) if read as u64 <= limit => {}
+        // The status says all that matters, even if what explains it does not come.
+        _ if !is_success(status) => body.truncate(limit as usize),
+        Ok(_) => return Err(ureq::Error::BodyExceedsLimit(limit)),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(body)
 }
 
 impl Transport for HttpTransport {
@@ -155,22 +214,35 @@ impl Transport for HttpTransport {
     }
 
     fn post(&self, request: &HttpRequest<'_>, control: &Arc<CallControl>) -> Result<HttpResponse, Failure> {
-        control.begin_attempt();
-        let result = {
-            let _entered = enter(control);
-            self.exchange(request)
-        };
-        match result {
-            // An end may have cut the answer short in a way that looks complete.
-            Ok(_) if control.end().is_some() => Err(ended(control)),
-            // So may a connection that broke, where the end of the connection is the end of the answer.
-            Ok(answer) if control.broken() && (200..300).contains(&answer.status) => {
-                let message = "the connection broke before the answer was complete".to_owned();
-                Err(Failure { message, ..network_failure(control) })
-            }
-            Ok(answer) => Ok(answer),
-            Err(error) => Err(failure(&error, control)),
+        attempt(control, EDGE, || self.exchange(request), |answer| answer.status)
+    }
+
+    fn get(&self, request: &GetRequest<'_>, control: &Arc<CallControl>) -> Result<GetAnswer, Failure> {
+        attempt(control, SERVER, || self.exchange_get(request), |answer| answer.status)
+    }
+}
+
+fn attempt<A>(
+    control: &Arc<CallControl>,
+    peer: Peer,
+    exchange: impl FnOnce() -> Result<A, ureq::Error>,
+    status: impl FnOnce(&A) -> u16,
+) -> Result<A, Failure> {
+    control.begin_attempt();
+    let result = {
+        let _entered = enter(control);
+        exchange()
+    };
+    match result {
+        // An end may have cut the answer short in a way that looks complete.
+        Ok(_) if control.end().is_some() => Err(ended(control)),
+        // So may a connection that broke, where the end of the connection is the end of the answer.
+        Ok(answer) if control.broken() && is_success(status(&answer)) => {
+            let message = "the connection broke before the answer was complete".to_owned();
+            Err(Failure { message, ..network_failure(control) })
         }
+        Ok(answer) => Ok(answer),
+        Err(error) => Err(failure(&error, control, peer)),
     }
 }
 
@@ -194,13 +266,17 @@ fn network_failure(control: &CallControl) -> Failure {
     }
 }
 
-fn failure(error: &ureq::Error, control: &CallControl) -> Failure {
+fn failure(error: &ureq::Error, control: &CallControl, peer: Peer) -> Failure {
     if control.end().is_some() {
         return ended(control);
     }
     let tls_error = tls_error(error);
     let mut failure = network_failure(control);
-    failure.message = describe(error, failure.phase, tls_error);
+    failure.message = describe(error, failure.phase, tls_error, peer);
+    if let Some(patience) = control.stalled() {
+        failure.message = format!("{} (nothing came for {} ms)", failure.message, patience.as_millis());
+        return failure;
+    }
     if control.remaining().is_none() {
         failure.kind = FailureKind::Deadline;
         return failure;
@@ -285,14 +361,14 @@ fn proxy_status(reason: &str) -> Option<u16> {
     reason.rsplit_once("responded ")?.1.get(..3)?.parse().ok()
 }
 
-fn describe(error: &ureq::Error, phase: Phase, tls_error: Option<&rustls::Error>) -> String {
+fn describe(error: &ureq::Error, phase: Phase, tls_error: Option<&rustls::Error>, Peer(peer): Peer) -> String {
     let action = match phase {
-        Phase::Resolve => "looking up the edge's name",
-        Phase::Connect => "connecting to the edge",
-        Phase::Proxy => "reaching the proxy",
-        Phase::Tls => "the TLS handshake",
-        Phase::Send => "sending the request",
-        _ => "reading the answer",
+        Phase::Resolve => format!("looking up {peer}'s name"),
+        Phase::Connect => format!("connecting to {peer}"),
+        Phase::Proxy => "reaching the proxy".to_owned(),
+        Phase::Tls => "the TLS handshake".to_owned(),
+        Phase::Send => "sending the request".to_owned(),
+        _ => "reading the answer".to_owned(),
     };
     match (tls_error, phase) {
         (Some(rustls::Error::InvalidMessage(reason)), Phase::Tls) => {
@@ -306,8 +382,8 @@ fn describe(error: &ureq::Error, phase: Phase, tls_error: Option<&rustls::Error>
         ureq::Error::Io(io) if io.kind() == io::ErrorKind::TimedOut => format!("{action} took too long"),
         ureq::Error::ConnectProxyFailed(reason) => match proxy_status(reason) {
             Some(407) => "the proxy answered 407: it wants other credentials".to_owned(),
-            Some(status) => format!("the proxy answered {status} instead of connecting to the edge"),
-            None => "the proxy closed the connection instead of connecting to the edge".to_owned(),
+            Some(status) => format!("the proxy answered {status} instead of connecting to {peer}"),
+            None => format!("the proxy closed the connection instead of connecting to {peer}"),
         },
         ureq::Error::Protocol(_) | ureq::Error::Http(_) if phase == Phase::Proxy => {
             "the proxy's answer is no HTTP/1.1".to_owned()

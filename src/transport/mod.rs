@@ -1,10 +1,11 @@
 //! Moving one request to the edge and its answer back: what a transport is, independent of HTTP's details.
 //!
-//! [`http`] is the real one; tests script their own. [`retry`] decides about repeating, [`control`] ends
-//! work at its deadline or when somebody else says so. Nothing here knows what a notification is.
+//! [`http`] is the real one; tests script their own. [`retry`] decides about repeating, [`fetch`] does a GET,
+//! [`control`] ends work at its deadline or when somebody else says so. Nothing here knows what a notification is.
 
 pub(crate) mod control;
 pub(crate) mod exchange;
+pub(crate) mod fetch;
 pub(crate) mod http;
 pub(crate) mod proxy;
 pub(crate) mod resolver;
@@ -34,6 +35,32 @@ pub(crate) struct HttpResponse {
     pub body: Vec<u8>,
     /// Requests made until this answer, itself included.
     pub attempts: u32,
+}
+
+/// One GET.
+pub(crate) struct GetRequest<'a> {
+    pub url: &'a str,
+    /// Besides what every request has.
+    pub headers: &'a [(&'static str, &'a str)],
+    /// An answer of more bytes, after decompression, is refused.
+    pub max_bytes: u64,
+}
+
+/// An answer to a GET, of any status.
+#[derive(Debug, Default)]
+pub(crate) struct GetAnswer {
+    pub status: u16,
+    /// Those of [`http::WANTED_HEADERS`] that came, names in lower case.
+    pub headers: Vec<(&'static str, String)>,
+    /// Empty unless the status is a success.
+    pub body: Vec<u8>,
+}
+
+impl GetAnswer {
+    /// The header of that name, which is in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
+    }
 }
 
 /// What kind of failure an attempt ended in.
@@ -71,6 +98,9 @@ pub(crate) struct Failure {
 pub(crate) trait Transport: Send + Sync {
     /// Blocks until the answer is read, the control ends the call, or the attempt fails.
     fn post(&self, request: &HttpRequest<'_>, control: &Arc<CallControl>) -> Result<HttpResponse, Failure>;
+
+    /// The same for a GET. What goes along with requests to delivery hosts does not go along here.
+    fn get(&self, request: &GetRequest<'_>, control: &Arc<CallControl>) -> Result<GetAnswer, Failure>;
 
     /// Closes all connections; there will be no more requests.
     fn shut_down(&self) {}

@@ -150,7 +150,7 @@ fn may_repeat(failure: &Failure, repeatable: bool) -> bool {
 }
 
 /// A wait between nothing and the bound of that attempt, which doubles.
-fn backoff(policy: &RetryPolicy, tried: u32) -> Duration {
+pub(crate) fn backoff(policy: &RetryPolicy, tried: u32) -> Duration {
     let bound = policy.base_delay.saturating_mul(1u32.checked_shl(tried - 1).unwrap_or(u32::MAX)).min(policy.max_delay);
     bound.mul_f64(ids::random_fraction())
 }
@@ -170,7 +170,7 @@ fn failure_error(failure: Failure, url: &str, control: &CallControl) -> TargetEr
 }
 
 /// The error of a call that ended otherwise than by an answer.
-fn ended_or_late(control: &CallControl, phase: Phase, when: &str) -> TargetError {
+pub(super) fn ended_or_late(control: &CallControl, phase: Phase, when: &str) -> TargetError {
     use super::control::End;
     let mut error = match control.end() {
         Some(End::Cancelled) => TargetError::cancelled(),
@@ -199,7 +199,7 @@ fn api_message(body: &[u8]) -> Option<String> {
 }
 
 /// Seconds or an HTTP date, as a wait from now.
-fn parse_retry_after(text: &str, now_ms: i64) -> Option<Duration> {
+pub(crate) fn parse_retry_after(text: &str, now_ms: i64) -> Option<Duration> {
     let text = text.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // Digits that do not fit still ask for a long wait.
@@ -212,6 +212,7 @@ fn parse_retry_after(text: &str, now_ms: i64) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::super::control::End;
+    use super::super::{GetAnswer, GetRequest};
     use super::*;
     use std::sync::Mutex;
 
@@ -235,6 +236,10 @@ mod tests {
         fn post(&self, request: &HttpRequest<'_>, _: &Arc<CallControl>) -> Result<HttpResponse, Failure> {
             lock(&self.urls).push(request.url.to_owned());
             lock(&self.answers).pop().expect("no more requests than answers")
+        }
+
+        fn get(&self, _: &GetRequest<'_>, _: &Arc<CallControl>) -> Result<GetAnswer, Failure> {
+            unreachable!("deliveries are POSTs")
         }
     }
 

@@ -359,8 +359,8 @@ static void configurations_that_are_wrong(void) {
          "headers.Host"},
         {"{\"client\":\"a\",\"organization_id\":\"b\",\"headers\":{\"X-A\":\"b\\r\\nc: d\"}}",
          TARGET_ERR_INVALID_OPTIONS, "headers.X-A"},
-        {"{\"client\":\"a\",\"organization_id\":\"b\",\"decisioning_method\":\"on-device\"}", TARGET_ERR_UNSUPPORTED,
-         "decisioning_method"},
+        {"{\"client\":\"a\",\"organization_id\":\"b\",\"decisioning_method\":\"on-device\",\"artifact_payload\":{}}",
+         TARGET_ERR_INVALID_OPTIONS, "artifact_payload"},
         {"{\"client\":\"a\",\"organization_id\":\"b\",\"notifications\":{\"spool_dir\":\"/tmp\"}}",
          TARGET_ERR_UNSUPPORTED, "notifications.spool_dir"},
     };

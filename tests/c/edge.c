@@ -75,6 +75,10 @@ void edge_answers_next(const char *edge, const char *faults) {
     free(exchange(edge, "POST", "/control/faults", faults));
 }
 
+void edge_serves(const char *edge, const char *artifact) {
+    free(exchange(edge, "POST", "/control/artifact", artifact));
+}
+
 void edge_reset(const char *edge) {
     free(exchange(edge, "POST", "/control/reset", ""));
 }

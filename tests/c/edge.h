@@ -11,6 +11,9 @@ void edge_answers(const char *edge, const char *fault);
 /* What the next delivery requests get: a JSON array of faults. */
 void edge_answers_next(const char *edge, const char *faults);
 
+/* What the edge serves as artifact from now on, and decides from. */
+void edge_serves(const char *edge, const char *artifact);
+
 /* Forgets what was counted. */
 void edge_reset(const char *edge);
 

@@ -188,7 +188,7 @@ fn visitor_ids(call: &Call, body: &mut Value, rules: &mut Rules) {
     }
 }
 
-fn visitor_cookie(call: &Call, body: &mut Value, rules: &mut Rules) {
+pub fn visitor_cookie(call: &Call, body: &mut Value, rules: &mut Rules) {
     let Some(cookie) = call.option("visitorCookie") else { return };
     let read = visitor::amcv(cookie, call.now);
     let reasons = [
@@ -248,7 +248,7 @@ fn environment(call: &Call, body: &mut Value, rules: &mut Rules) {
     }
 }
 
-fn context(request: &Value, body: &mut Value, rules: &mut Rules) {
+pub fn context(request: &Value, body: &mut Value, rules: &mut Rules) {
     if body["context"]["timeOffsetInMinutes"].is_null() {
         member(body, "context")["timeOffsetInMinutes"] = Value::from("<timeOffset>");
         rules.insert(rules::TIME_OFFSET);
@@ -385,7 +385,7 @@ fn without_absent(path: &str, value: &Value) -> Value {
 }
 
 /// Adds what the caller gave and the recorded client dropped; whether there was any.
-fn add_unknown(path: &str, given: &Value, sent: &mut Value) -> bool {
+pub fn add_unknown(path: &str, given: &Value, sent: &mut Value) -> bool {
     match (given, sent) {
         (Value::Object(given), Value::Object(sent)) => {
             let mut added = false;

@@ -148,7 +148,7 @@ pub fn is_uuid_v4(text: &str) -> bool {
     digits.len() == 32 && digits.iter().all(u8::is_ascii_hexdigit) && version && variant
 }
 
-fn is_supplemental_data_id(text: &str) -> bool {
+pub fn is_supplemental_data_id(text: &str) -> bool {
     let digit = |byte: u8| byte.is_ascii_digit() || (b'A'..=b'F').contains(&byte);
     text.len() == 33 && text.bytes().enumerate().all(|(at, byte)| if at == 16 { byte == b'-' } else { digit(byte) })
 }

@@ -51,7 +51,7 @@ impl Exchange {
     fn of(config: &Value, now: i64, options: &Value, answer: &Value) -> Self {
         let mock = Mock::start();
         mock.answer(answer);
-        let setting = Setting { mock: &mock, now, through_proxy: true };
+        let setting = Setting { host: &mock.host(), now, through_proxy: true };
         let result = library::create(&library::config(config, setting))
             .and_then(|client| library::call(&client, "getOffers", std::slice::from_ref(options)));
         Exchange { result, deliveries: mock.take() }

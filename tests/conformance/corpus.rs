@@ -13,6 +13,8 @@ pub struct Case {
     pub expected: Value,
     /// Why the recorded behaviour looks like a bug.
     pub quirk: String,
+    /// The case as it stands in its file.
+    pub recorded: Value,
 }
 
 /// The folder of the cases; None, and a loud word on stderr, where there is none.
@@ -45,6 +47,7 @@ pub fn read(folder: &Path, file: &str) -> Vec<Case> {
             input: case["input"].clone(),
             expected: case["expected"].clone(),
             quirk: text_of(case, "quirk"),
+            recorded: case.clone(),
         })
         .collect()
 }

@@ -9,7 +9,8 @@ use crate::mock::{Mock, PLACE, first_tunnel};
 /// How a case's configuration is completed for the test.
 #[derive(Clone, Copy)]
 pub struct Setting<'a> {
-    pub mock: &'a Mock,
+    /// Where the mock listens.
+    pub host: &'a str,
     pub now: i64,
     /// All hosts are the mock; false connects directly.
     pub through_proxy: bool,
@@ -18,11 +19,11 @@ pub struct Setting<'a> {
 /// The recorded configuration with what a test needs besides; one that is no object stays as it is.
 pub fn config(recorded: &Value, setting: Setting<'_>) -> Value {
     let Value::Object(given) = recorded else { return recorded.clone() };
-    let host = setting.mock.host();
+    let host = setting.host;
     let mut config = Map::new();
     for (key, value) in given {
         let value = match value.as_str() {
-            Some(text) => Value::from(text.replace(PLACE, &host)),
+            Some(text) => Value::from(text.replace(PLACE, host)),
             None => value.clone(),
         };
         config.insert(key.clone(), value);
@@ -51,7 +52,7 @@ pub fn config(recorded: &Value, setting: Setting<'_>) -> Value {
 /// Where a call's first request would go with `secure` as recorded: `host:port`. Nothing answers it.
 pub fn destination(recorded: &Value, mock: &Mock, method: &str, args: &[Value]) -> String {
     first_tunnel(|proxy| {
-        let setting = Setting { mock, now: 0, through_proxy: true };
+        let setting = Setting { host: &mock.host(), now: 0, through_proxy: true };
         let mut config = config(recorded, setting);
         config["proxy"] = Value::from(format!("http://{proxy}"));
         config["retry"] = json!({"max_attempts": 1});

@@ -330,6 +330,9 @@ pub fn of_config(config: &Value) -> Vec<Objection> {
     if text("targetLocationHint").is_some_and(|hint| !is_host_label(hint)) {
         objections.add(rules::HINT, "targetLocationHint");
     }
+    if text("artifactFormat").is_some_and(|format| !matches!(format, "json" | "bin")) {
+        objections.add(rules::WRONG_TYPE, "artifactFormat");
+    }
     if text("serverDomain").is_some_and(|domain| domain.contains(['/', ' ', '?', '#', '@', '\\'])) {
         objections.add(rules::HOST, "serverDomain");
     }

@@ -42,7 +42,7 @@ pub fn run(case: &Case) -> Verdict {
     }
     let mock = Mock::start();
     let now = input["now"].as_i64().unwrap_or_default();
-    let setting = Setting { mock: &mock, now, through_proxy: true };
+    let setting = Setting { host: &mock.host(), now, through_proxy: true };
     let mut rules = Rules::new();
     let mut differences = Vec::new();
 

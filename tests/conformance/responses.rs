@@ -40,7 +40,7 @@ pub fn run(case: &Case) -> Verdict {
     let now = input["now"].as_i64().unwrap_or_default();
     let mock = Mock::start();
     mock.script(mocks);
-    let setting = Setting { mock: &mock, now, through_proxy: config["serverDomain"] != PLACE };
+    let setting = Setting { host: &mock.host(), now, through_proxy: config["serverDomain"] != PLACE };
     let mut rules = Rules::new();
 
     let refused = refusals::of_config(config);

@@ -31,6 +31,22 @@ pub const RETRIES: &str = "README: retries and errors by notifications.md sectio
 pub const ZERO_ENVIRONMENT: &str = "README: environmentId 0 is kept";
 pub const EMPTY_IDS: &str = "README: an empty id does not hide the cookie's";
 
+pub const IMPRESSION_SESSION: &str = "README: impressions have the session of their call";
+pub const COALESCED: &str = "README: impressions go out together";
+pub const NO_REQUEST_FOR_TELEMETRY: &str = "README: there is no request for telemetry alone";
+pub const GEO_WHEN_KNOWN: &str = "README: impressions have geo only if the caller gave one or it was looked up";
+pub const IDS_ONCE: &str = "README: customer ids once in impressions";
+pub const UNSUPPORTED_VERSION: &str = "README: an artifact of an unsupported version is not accepted";
+pub const START_UP: &str = "README: the start-up request for the hint has a UUID for its session";
+pub const OWN_TRACE: &str = "README: a trace is its item's own";
+pub const BAD_RULE: &str = "README: one bad rule does not match, the others do";
+pub const GEO_FAILS: &str = "README: with a failing geo service there is no geo";
+pub const GENERATED_ID: &str = "README: beside an authenticated customer id alone a tntId is generated";
+
+pub const DOWNLOAD_EVENTS: &str = "decisioning.md 1: a download that is not accepted has failed";
+pub const MASKED: &str = "decisioning.md 1: masked artifacts are read (the recorded client cannot)";
+pub const GEO_ONCE: &str = "decisioning.md 2: geo is cached per address";
+pub const IMPRESSION_SCOPE: &str = "notifications.md 3: impressions have property and environment of their decision";
 pub const LIMITS: &str = "notifications.md 2: limits are checked before anything is sent";
 pub const HOST: &str = "api.md 2: client and server_domain are parts of a host name";
 pub const CUSTOMER_ID_LIST: &str = "api.md 3: customer_ids may be a list of CustomerId";
@@ -50,3 +66,8 @@ pub const HALF_PAIRS: &str =
     "quirk: half a surrogate pair throws URIError; we refuse the text, in an answer it is U+FFFD";
 pub const ODD_HINT: &str = "quirk: parseInt takes leading digits; delivery.md 2 wants an integer";
 pub const SPREAD_OFFERS: &str = "quirk: JSON offers that are texts or lists are spread; attributes come from objects";
+pub const ESCAPED_PATH: &str = "quirk: an environment of any name goes into the URL as it is; we escape it";
+pub const NO_PROTOTYPES: &str = "quirk: names that JavaScript's objects have are names like any other";
+pub const INHERITED: &str = "quirk: var sees what JavaScript's objects inherit; ours has the members of the data alone";
+pub const REDUCE: &str =
+    "quirk: reduce's initial value is not evaluated; it is an argument like any other, as in 2.0.5";

@@ -1,14 +1,15 @@
 //! The report, the controls over HTTP, recorded requests, connections and the program.
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use adobe_target::local_edge::{Fault, LocalEdge};
 use serde_json::json;
 
-use crate::{Client, TARGET, display, execute, notify, tokens};
+use crate::{Answer, Client, TARGET, display, execute, notify, tokens};
 
 const BROWSER: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
 
@@ -336,6 +337,61 @@ fn the_program_names_its_address_first() {
     std::fs::remove_file(file).unwrap();
 }
 
+/// Fetches the artifact until it satisfies the condition.
+fn artifact_becomes(addr: SocketAddr, condition: impl Fn(&Answer) -> bool) -> bool {
+    let until = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < until {
+        if condition(&Client::connect(addr).get("/acme/production/v1/rules.json", "*/*")) {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    false
+}
+
+#[test]
+fn the_program_follows_the_file_of_its_artifact() {
+    let file = std::env::temp_dir().join(format!("local-edge-artifact-{}.json", std::process::id()));
+    let path = file.to_str().unwrap();
+    std::fs::write(&file, r#"{"version":"1.0.0"}"#).unwrap();
+    let arguments = ["--artifact", path, "--organization", "1@AdobeOrg"];
+    let mut child = program(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    let _program = Program(child);
+    let first = lines.next().unwrap().unwrap();
+    let addr = first.strip_prefix("Listening on http://").unwrap().parse().unwrap();
+    let usage: Vec<String> = lines.take(4).map_while(Result::ok).collect();
+    assert!(usage.iter().any(|line| line.contains(&format!("\"cdn_base_path\": \"http://{addr}\""))), "{usage:?}");
+    assert!(artifact_becomes(addr, |answer| answer.body == br#"{"version":"1.0.0"}"#));
+
+    // At once, as editors do it: half a file would be told about too.
+    let replace = |text: &str| {
+        let new = file.with_extension("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, &file).unwrap();
+    };
+    replace(r#"{"version":"1.0.1"}"#);
+    assert!(artifact_becomes(addr, |answer| answer.body == br#"{"version":"1.0.1"}"#));
+    assert_eq!(told.next().unwrap().unwrap(), format!("target-local-edge: {path} has changed and was read again"));
+    replace(r#"{"version":"1.0."#);
+    assert!(told.next().unwrap().unwrap().ends_with("; the last good artifact stays"));
+    assert!(artifact_becomes(addr, |answer| answer.body == br#"{"version":"1.0.1"}"#));
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn the_program_brings_an_artifact_along() {
+    let mut child = program(&["--default-artifact", "--quiet"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let _program = Program(child);
+    let first = lines.next().unwrap().unwrap();
+    let addr = first.strip_prefix("Listening on http://").unwrap().parse().unwrap();
+    let printed = program(&["--print-artifact"]).output().unwrap().stdout;
+    assert!(artifact_becomes(addr, |answer| answer.body == printed));
+    assert_eq!(printed, LocalEdge::default_artifact_json().as_bytes());
+}
+
 #[test]
 fn the_program_explains_itself_and_its_errors() {
     let help = program(&["--help"]).output().unwrap();
@@ -349,6 +405,9 @@ fn the_program_explains_itself_and_its_errors() {
         (&["--quiet=1"], 2, "--quiet takes no value"),
         (&["--colour"], 2, "\"--colour\" is unknown"),
         (&["--scenario", "/nonexistent"], 1, "/nonexistent"),
+        (&["--artifact", "/nonexistent"], 1, "/nonexistent"),
+        (&["--artifact", "/dev/null"], 1, "/dev/null: artifact is not JSON"),
+        (&["--artifact", "x", "--default-artifact"], 2, "--artifact and --default-artifact exclude each other"),
     ] {
         let output = program(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");

@@ -1,0 +1,180 @@
+//! The location hint of a client that was given none: asked of the edge in the background, once.
+//!
+//! A request that asks for nothing is answered with the cluster that it went to. Ids that are made on this
+//! machine carry it, so that what is sent later finds the same profile. Without an answer they carry none.
+
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::readiness::Readiness;
+use super::source::Surroundings;
+use crate::config::{ClientConfig, RetryPolicy};
+use crate::cookies::cluster_of_device_id;
+use crate::delivery::normalize::{Circumstances, normalize, query};
+use crate::delivery::telemetry::TelemetryQueue;
+use crate::envelope::{Answer, Digest};
+use crate::error::TargetError;
+use crate::ids;
+use crate::json::{Document, Strictness};
+use crate::options::{Operation, ParsedOptions};
+use crate::process;
+use crate::stats::Stats;
+use crate::sync::lock;
+use crate::transport::Transport;
+use crate::transport::control::{CallControl, End};
+use crate::transport::retry::{Shipment, deliver};
+
+/// Waits after failures: the first, and the longest of those that double.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(300);
+
+/// The hint of one client, once it is known.
+pub(crate) struct Hint {
+    found: Arc<OnceLock<String>>,
+    life: Arc<CallControl>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the thread needs. It knows nothing of the client, and so cannot keep it alive.
+struct Search {
+    transport: Arc<dyn Transport>,
+    stats: Arc<Stats>,
+    readiness: Arc<Readiness>,
+    found: Arc<OnceLock<String>>,
+    life: Arc<CallControl>,
+    url: String,
+    request_id: String,
+    body: String,
+    /// Of one request.
+    timeout: Duration,
+    first_retry: Duration,
+}
+
+impl Hint {
+    /// Starts asking. `base_url` is the delivery host's scheme and name.
+    pub(crate) fn search(
+        config: &ClientConfig,
+        base_url: &str,
+        surroundings: &Surroundings,
+        stats: &Arc<Stats>,
+    ) -> Result<Self, TargetError> {
+        Self::search_again_after(FIRST_RETRY, config, base_url, surroundings, stats)
+    }
+
+    fn search_again_after(
+        first_retry: Duration,
+        config: &ClientConfig,
+        base_url: &str,
+        surroundings: &Surroundings,
+        stats: &Arc<Stats>,
+    ) -> Result<Self, TargetError> {
+        let (query, body) = request(config, surroundings.clock.now_ms())?;
+        let search = Search {
+            transport: Arc::clone(&surroundings.transport),
+            stats: Arc::clone(stats),
+            readiness: Arc::clone(&surroundings.readiness),
+            found: Arc::default(),
+            life: Arc::new(CallControl::endless()),
+            url: format!("{base_url}/rest/v1/delivery?{query}"),
+            request_id: ids::uuid(),
+            body,
+            timeout: config.timeout,
+            first_retry,
+        };
+        let (found, life) = (Arc::clone(&search.found), Arc::clone(&search.life));
+        surroundings.readiness.hint_is_awaited(true);
+        let thread = std::thread::Builder::new()
+            .name("target-hint".into())
+            .spawn(move || {
+                process::enter_library_thread();
+                search.run();
+            })
+            .map_err(|error| TargetError::internal(format!("no thread for the location hint: {error}")))?;
+        Ok(Hint { found, life, thread: Mutex::new(Some(thread)) })
+    }
+
+    pub(crate) fn get(&self) -> Option<&str> {
+        self.found.get().map(String::as_str)
+    }
+
+    /// Ends the thread, in the middle of a request too. Does not wait for it.
+    pub(crate) fn stop(&self) {
+        self.life.end_call(End::Closed);
+    }
+
+    /// Waits for the thread after [`Hint::stop`].
+    pub(crate) fn join(&self) {
+        let thread = lock(&self.thread).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Query and body of a request that asks for nothing, in a session of its own.
+fn request(config: &ClientConfig, now_ms: i64) -> Result<(String, String), TargetError> {
+    const OPTIONS: &str = r#"{"request":{"context":{"channel":"web"}}}"#;
+    let document = Document::parse(OPTIONS, Strictness::Options)
+        .map_err(|error| TargetError::internal(format!("the request for the location hint: {}", error.reason)))?;
+    let options = ParsedOptions::read(document.root(), Operation::GetOffers)?;
+    // Telemetry waits for the first call of the host.
+    let telemetry = TelemetryQueue::new(false);
+    let circumstances = Circumstances { now_ms, location_hint: None, decided_here: false };
+    let mut normalized = normalize(config, circumstances, &options, Operation::GetOffers, &[], &telemetry)?;
+    let body = normalized.parts.pop().map(|part| part.body).unwrap_or_default();
+    Ok((query(config, &normalized.session_id), body))
+}
+
+impl Search {
+    fn run(&self) {
+        let mut wait = self.first_retry;
+        loop {
+            let outcome = self.ask();
+            // Those who wait for the client to be ready have waited for one answer, and do not wait for another.
+            let is_over = match outcome {
+                Ok(hint) => {
+                    crate::log::debug(format_args!("location hint: {}", hint.as_deref().unwrap_or("none")));
+                    if let Some(hint) = hint {
+                        let _ = self.found.set(hint);
+                    }
+                    true
+                }
+                Err(error) => {
+                    crate::log::debug(format_args!("location hint: {error}"));
+                    !error.is_retryable()
+                }
+            };
+            self.readiness.hint_is_awaited(false);
+            if is_over || self.life.end().is_some() {
+                return;
+            }
+            self.life.wait_until(Some(Instant::now() + wait.mul_f64(0.9 + ids::random_fraction() / 5.0)), || false);
+            if self.life.end().is_some() {
+                return;
+            }
+            wait = wait.saturating_mul(2).min(LONGEST_RETRY);
+        }
+    }
+
+    fn ask(&self) -> Result<Option<String>, TargetError> {
+        let _limited = self.life.limit(self.timeout, None);
+        let shipment = Shipment {
+            url: &self.url,
+            fallback_url: None,
+            request_id: &self.request_id,
+            body: &self.body,
+            repeatable: true,
+        };
+        // Repeating is done here, with more patience than a call has.
+        let mut once = RetryPolicy::default();
+        once.max_attempts = 1;
+        let answer = deliver(&*self.transport, &shipment, &once, &self.life, &self.stats)
+            .map_err(|undelivered| undelivered.error)?;
+        let answer = Answer::new(answer.body)?;
+        let document = answer.document()?;
+        let digest = Digest::of(document.root(), false);
+        let of_id = digest.tnt_id.as_deref().and_then(cluster_of_device_id).map(str::to_owned);
+        Ok(digest.cluster.or(of_id))
+    }
+}

@@ -1,0 +1,140 @@
+//! Macros in offers: `${offer.id}`, `${mbox.name}`. What a rule's own meta answers is put in when the artifact is
+//! compiled; what depends on the request is left as a gap in the offer's text.
+
+use std::borrow::Cow;
+
+use super::parameters::Parameters;
+use super::rules::{Piece, Texts};
+use crate::javascript;
+use crate::json::{Kind, Value, write_escaped};
+
+/// Whether a text may hold a macro at all.
+pub(super) fn may_hold(text: &str) -> bool {
+    text.contains("${")
+}
+
+/// Writes a text as the inside of a JSON string and cuts it at the macros that only a request can answer. What is
+/// written stays at the end of `texts`, from `start` on, for the caller to go on with; returns the new start.
+pub(super) fn compile(
+    content: &str,
+    meta: Value<'_>,
+    texts: &mut Texts,
+    mut start: u32,
+    pieces: &mut Vec<Piece>,
+) -> u32 {
+    let mut rest = content;
+    while let Some(at) = rest.find("${") {
+        let (before, from) = rest.split_at(at);
+        write_escaped(texts.out(), before);
+        let inner = from.get(2..).unwrap_or("");
+        let length = inner.bytes().position(|b| !(b.is_ascii_alphanumeric() || b == b'_' || b == b'.'));
+        let Some(length) = length.filter(|length| inner.as_bytes().get(*length) == Some(&b'}')) else {
+            // Not closed, or closed after something else: text like any other, up to the next candidate.
+            texts.out().push_str("${");
+            rest = inner;
+            continue;
+        };
+        let written = inner.get(..length).unwrap_or("");
+        let key = key_of(written);
+        match meta.get(&key) {
+            Some(value) => write_escaped(texts.out(), &text_of(value)),
+            None => {
+                pieces.push(Piece::Text(texts.since(start)));
+                let key = texts.add(|out| out.push_str(&key));
+                let written = texts.add(|out| {
+                    out.push_str("${");
+                    out.push_str(written);
+                    out.push('}');
+                });
+                pieces.push(Piece::Macro { key, written });
+                start = texts.end();
+            }
+        }
+        rest = inner.get(length + 1..).unwrap_or("");
+    }
+    write_escaped(texts.out(), rest);
+    start
+}
+
+/// What a macro reads: `campaign` is an activity, `recipe` an experience, the last two parts count, and `mbox` says
+/// nothing more.
+fn key_of(written: &str) -> Cow<'_, str> {
+    let mut parts = written.rsplit('.');
+    let last = renamed(parts.next().unwrap_or(""));
+    match (parts.next().map(renamed), last) {
+        (None | Some("mbox"), "mbox") => Cow::Borrowed(""),
+        (None | Some("mbox"), last) => Cow::Borrowed(last),
+        (Some(first), "mbox") => Cow::Borrowed(first),
+        (Some(first), last) => Cow::Owned(format!("{first}.{last}")),
+    }
+}
+
+fn renamed(part: &str) -> &str {
+    match part {
+        "campaign" => "activity",
+        "recipe" => "experience",
+        other => other,
+    }
+}
+
+/// A value as JavaScript writes it into a text.
+pub(super) fn text_of(value: Value<'_>) -> Cow<'_, str> {
+    match value.kind() {
+        Kind::String => value.as_str().unwrap_or_default(),
+        Kind::Number => {
+            let mut text = String::new();
+            javascript::push_number(&mut text, value.raw().parse().unwrap_or(f64::NAN));
+            Cow::Owned(text)
+        }
+        Kind::Null | Kind::Bool => Cow::Borrowed(value.raw()),
+        Kind::Object => Cow::Borrowed("[object Object]"),
+        Kind::Array => {
+            let mut joined = String::new();
+            for (at, element) in value.elements().enumerate() {
+                if at > 0 {
+                    joined.push(',');
+                }
+                if !element.is_null() {
+                    joined.push_str(&text_of(element));
+                }
+            }
+            Cow::Owned(joined)
+        }
+    }
+}
+
+/// What a macro can ask of a request: the members of the mbox, view or page load, then its parameters.
+pub(super) struct MacroValues<'d> {
+    pub name: &'d str,
+    pub index: Option<i64>,
+    pub detail: Option<Value<'d>>,
+    pub parameters: Parameters<'d>,
+}
+
+impl MacroValues<'_> {
+    fn value(&self, key: &str) -> Option<Cow<'_, str>> {
+        if key == "name" {
+            return Some(Cow::Borrowed(self.name));
+        }
+        if key == "index"
+            && let Some(index) = self.index
+        {
+            return Some(Cow::Owned(index.to_string()));
+        }
+        let own = self.detail.and_then(|detail| detail.get(key)).filter(|value| !value.is_null());
+        own.map(text_of).or_else(|| self.parameters.macro_text(key))
+    }
+
+    /// Writes pieces with their gaps filled; a macro that nothing answers stays as it was.
+    pub(super) fn write(&self, out: &mut String, texts: &str, pieces: &[Piece]) {
+        for piece in pieces {
+            match piece {
+                Piece::Text(span) => out.push_str(span.of(texts)),
+                Piece::Macro { key, written } => match self.value(key.of(texts)) {
+                    Some(value) => write_escaped(out, &value),
+                    None => out.push_str(written.of(texts)),
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The parameters of an mbox as rules see them: dotted names are nested objects, and each text has a twin in lower
+//! case under its name with `_lc`.
+
+use std::borrow::Cow;
+
+use super::logic::Val;
+use super::macros;
+use crate::json::{Document, Kind, ObjectWriter, Strictness, Value, write_str};
+
+/// Dots of a name that make objects; what is behind stays one name.
+const MAX_NESTING: usize = 64;
+
+/// The parameters of one mbox, view or page load, as the caller gave them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) enum Parameters<'p> {
+    #[default]
+    None,
+    /// A member of the request.
+    Json(Value<'p>),
+    /// Names and texts.
+    Pairs(&'p [(&'p str, &'p str)]),
+}
+
+impl<'p> Parameters<'p> {
+    /// `parameters` of an mbox, a view or a page load; what is no object counts as none.
+    pub(super) fn of(detail: Option<Value<'p>>) -> Self {
+        let given = detail.and_then(|detail| detail.get("parameters"));
+        given.filter(|value| value.kind() == Kind::Object).map_or(Parameters::None, Parameters::Json)
+    }
+
+    /// The text of that name, if it is one.
+    fn text(self, name: &str) -> Option<Cow<'p, str>> {
+        match self {
+            Parameters::None => None,
+            Parameters::Json(object) => object.get(name).and_then(Value::as_str),
+            Parameters::Pairs(pairs) => pair(pairs, name).map(Cow::Borrowed),
+        }
+    }
+
+    /// The same, where a twin goes before a parameter that bears its name.
+    fn text_or_twin(self, name: &str) -> Option<Cow<'p, str>> {
+        let own = self.text(name)?;
+        Some(name.strip_suffix("_lc").and_then(|stem| self.text(stem)).map_or(own, lower))
+    }
+
+    /// What a macro writes for a parameter.
+    pub(super) fn macro_text(self, name: &str) -> Option<Cow<'p, str>> {
+        match self {
+            Parameters::Json(object) => object.get(name).map(macros::text_of),
+            others => others.text(name),
+        }
+    }
+
+    /// A parameter by its whole name, dots included, or the twin of a text. Two parameters of which one is named like
+    /// a part of the other's path (`a` and `a.b`) are both found. None: the tree has to be asked.
+    pub(super) fn find(self, name: &str) -> Option<Val<'p>> {
+        if let Some(text) = name.strip_suffix("_lc").and_then(|stem| self.text_or_twin(stem)) {
+            return Some(Val::Text(lower(text)));
+        }
+        let is_near = |key: &str| is_above(key, name) || is_above(name, key);
+        match self {
+            Parameters::None => Some(Val::Undefined),
+            Parameters::Json(object) => match object.get(name) {
+                Some(value) => match value.kind() {
+                    Kind::Array | Kind::Object => None,
+                    _ => Some(Val::of_json(value)),
+                },
+                None if object.members().any(|(key, _)| is_near(&key)) => None,
+                None => Some(Val::Undefined),
+            },
+            Parameters::Pairs(pairs) => match pair(pairs, name) {
+                Some(text) => Some(Val::Text(Cow::Borrowed(text))),
+                None if pairs.iter().any(|(key, _)| is_near(key)) => None,
+                None => Some(Val::Undefined),
+            },
+        }
+    }
+
+    /// All parameters as one object.
+    pub(super) fn tree(self) -> Val<'static> {
+        let mut text = String::new();
+        self.write_tree(&mut text);
+        match Document::parse(&text, Strictness::Artifact) {
+            Ok(document) => owned(document.root()),
+            // It was written by this module.
+            Err(_) => Val::Undefined,
+        }
+    }
+
+    /// The same as JSON text.
+    pub(super) fn write_tree(self, out: &mut String) {
+        let mut root = Branch::default();
+        match self {
+            Parameters::None => {}
+            Parameters::Json(object) => {
+                for (name, value) in object.members() {
+                    root.insert(&name, Leaf::Json(value), MAX_NESTING);
+                }
+            }
+            Parameters::Pairs(pairs) => {
+                for (name, text) in pairs {
+                    root.insert(name, Leaf::Text(text), MAX_NESTING);
+                }
+            }
+        }
+        root.write(out);
+    }
+}
+
+/// The last of that name.
+fn pair<'p>(pairs: &[(&str, &'p str)], name: &str) -> Option<&'p str> {
+    pairs.iter().rev().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+/// Whether `path` leads through `name`.
+fn is_above(name: &str, path: &str) -> bool {
+    path.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
+}
+
+fn lower(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        text
+    } else {
+        Cow::Owned(text.to_lowercase())
+    }
+}
+
+/// A value that outlives the text it was read from.
+pub(super) fn owned(value: Value<'_>) -> Val<'static> {
+    match value.kind() {
+        Kind::String => Val::Text(Cow::Owned(value.as_str().unwrap_or_default().into_owned())),
+        Kind::Array => Val::list(value.elements().map(owned).collect()),
+        Kind::Object => {
+            Val::object(value.members().map(|(key, value)| (Cow::Owned(key.into_owned()), owned(value))).collect())
+        }
+        Kind::Null => Val::Null,
+        Kind::Bool => Val::Bool(value.as_bool() == Some(true)),
+        Kind::Number => Val::Number(value.raw().parse().unwrap_or(f64::NAN)),
+    }
+}
+
+/// An object in the making.
+#[derive(Default)]
+struct Branch<'p> {
+    members: Vec<(String, Node<'p>)>,
+}
+
+enum Node<'p> {
+    Leaf(Leaf<'p>),
+    Branch(Branch<'p>),
+}
+
+#[derive(Clone, Copy)]
+enum Leaf<'p> {
+    Json(Value<'p>),
+    Text(&'p str),
+}
+
+impl<'p> Leaf<'p> {
+    fn text(self) -> Option<Cow<'p, str>> {
+        match self {
+            Leaf::Json(value) => value.as_str(),
+            Leaf::Text(text) => Some(Cow::Borrowed(text)),
+        }
+    }
+}
+
+impl<'p> Branch<'p> {
+    fn insert(&mut self, path: &str, value: Leaf<'p>, levels: usize) {
+        let (first, rest) = match path.split_once('.') {
+            Some((first, rest)) if levels > 0 => (first, Some(rest)),
+            _ => (path, None),
+        };
+        let at = match self.members.iter().position(|(name, _)| name == first) {
+            Some(at) => at,
+            None => {
+                self.members.push((first.to_owned(), Node::Branch(Branch::default())));
+                self.members.len() - 1
+            }
+        };
+        let Some((_, node)) = self.members.get_mut(at) else { return };
+        match (rest, node) {
+            (Some(rest), Node::Branch(branch)) => branch.insert(rest, value, levels - 1),
+            (Some(rest), leaf) => {
+                let mut branch = Branch::default();
+                branch.insert(rest, value, levels - 1);
+                *leaf = Node::Branch(branch);
+            }
+            (None, node) => {
+                // What has parameters below it keeps them.
+                let keeps = matches!(node, Node::Branch(branch) if !branch.members.is_empty());
+                if !keeps {
+                    *node = Node::Leaf(value);
+                }
+            }
+        }
+    }
+
+    /// The text of that name, if it is one.
+    fn text(&self, name: &str) -> Option<Cow<'p, str>> {
+        let node = self.members.iter().find(|(known, _)| known == name);
+        node.and_then(|(_, node)| if let Node::Leaf(leaf) = node { leaf.text() } else { None })
+    }
+
+    fn write(&self, out: &mut String) {
+        let mut object = ObjectWriter::begin(out);
+        for (name, node) in &self.members {
+            // The twin of another parameter goes before one that bears its name, and has a twin in its place.
+            if let Some(text) = name.strip_suffix("_lc").and_then(|stem| self.text(stem)) {
+                write_twin(&mut object, name, Some(text));
+                continue;
+            }
+            match node {
+                Node::Branch(branch) => branch.write(object.foreign_key(name)),
+                Node::Leaf(leaf) => {
+                    match leaf {
+                        Leaf::Json(value) => write_with_twins(object.foreign_key(name), *value),
+                        Leaf::Text(text) => write_str(object.foreign_key(name), text),
+                    }
+                    write_twin(&mut object, name, leaf.text());
+                }
+            }
+        }
+        object.end();
+    }
+}
+
+fn write_twin(object: &mut ObjectWriter<'_>, name: &str, text: Option<Cow<'_, str>>) {
+    if let Some(text) = text {
+        write_str(object.foreign_key(&format!("{name}_lc")), &lower(text));
+    }
+}
+
+/// A value; texts that are members of objects in it have their twins too, those in lists have none.
+fn write_with_twins(out: &mut String, value: Value<'_>) {
+    if value.kind() != Kind::Object {
+        out.push_str(value.raw());
+        return;
+    }
+    let mut object = ObjectWriter::begin(out);
+    for (name, member) in value.members() {
+        let has_twin_before =
+            name.strip_suffix("_lc").and_then(|stem| value.get(stem)).is_some_and(|stem| stem.as_str().is_some());
+        if has_twin_before {
+            continue;
+        }
+        write_with_twins(object.foreign_key(&name), member);
+        write_twin(&mut object, &name, member.as_str());
+    }
+    object.end();
+}

@@ -1,0 +1,255 @@
+//! Traces: why an item of an answer is what it is. Made only when a request asks for them.
+
+use super::artifact::Artifact;
+use super::context::Scope;
+use super::decide::{DecisionRequest, Item};
+use super::rules::Rule;
+use crate::json::{Document, ObjectWriter, Strictness, Value};
+
+/// What a trace says of the artifact besides its content.
+#[derive(Debug, Clone)]
+pub(crate) struct TraceFacts<'t> {
+    /// Where the artifact came from; `Not Applicable` when the caller gave it.
+    pub location: &'t str,
+    pub polling_interval_ms: u64,
+    pub polling_halted: bool,
+    pub retrieval_count: u64,
+    /// Milliseconds since 1970.
+    pub retrieved_ms: i64,
+}
+
+/// The rules that were looked at, by activity in the order of their first ones.
+#[derive(Default)]
+pub(super) struct Evaluation<'a> {
+    targets: Vec<Target<'a>>,
+}
+
+struct Target<'a> {
+    activity: u32,
+    first: &'a Rule,
+    /// The context that the activity's first rule saw, as JSON.
+    context: String,
+    matched: Vec<&'a Rule>,
+    unmatched: Vec<&'a Rule>,
+}
+
+impl<'a> Evaluation<'a> {
+    pub(super) fn note(&mut self, rule: &'a Rule, matched: bool, scope: &Scope<'_, '_>) {
+        let at = match self.targets.iter().position(|target| target.activity == rule.activity) {
+            Some(at) => at,
+            None => {
+                let mut context = String::with_capacity(1024);
+                scope.write(&mut context);
+                let (matched, unmatched) = (Vec::new(), Vec::new());
+                self.targets.push(Target { activity: rule.activity, first: rule, context, matched, unmatched });
+                self.targets.len() - 1
+            }
+        };
+        if let Some(target) = self.targets.get_mut(at) {
+            if matched { &mut target.matched } else { &mut target.unmatched }.push(rule);
+        }
+    }
+}
+
+impl TraceFacts<'_> {
+    /// Writes the trace of one item. `chosen` are the rules in the answer, each with its impression.
+    pub(super) fn write<'a>(
+        &self,
+        out: &mut String,
+        artifact: &Artifact,
+        request: &DecisionRequest<'_>,
+        item: Item<'_, '_>,
+        chosen: impl Iterator<Item = (&'a Rule, Option<&'a str>)>,
+        evaluation: &Evaluation<'_>,
+    ) {
+        let mut trace = ObjectWriter::begin(out);
+        trace.string("clientCode", request.client);
+        self.write_artifact(trace.key("artifact"), artifact);
+        write_profile(trace.key("profile"), request.id);
+        write_request(trace.key("request"), request, item);
+        write_campaigns(trace.key("campaigns"), artifact, chosen);
+        let out = trace.key("evaluatedCampaignTargets");
+        out.push('[');
+        for (at, target) in evaluation.targets.iter().enumerate() {
+            if at > 0 {
+                out.push(',');
+            }
+            target.write(out, artifact);
+        }
+        out.push(']');
+        trace.end();
+    }
+
+    fn write_artifact(&self, out: &mut String, artifact: &Artifact) {
+        let mut object = ObjectWriter::begin(out);
+        object.string("artifactLocation", self.location);
+        object.number("pollingInterval", self.polling_interval_ms);
+        object.boolean("pollingHalted", self.polling_halted);
+        object.string("artifactVersion", &artifact.version);
+        object.number("artifactRetrievalCount", self.retrieval_count);
+        object.string("artifactLastRetrieved", &crate::clock::iso_8601(self.retrieved_ms));
+        if let Some(meta) = artifact.meta {
+            with_value(meta.of(&artifact.source), |meta| {
+                for (key, value) in meta.members().filter(|(_, value)| !value.has_huge_number()) {
+                    object.foreign_key(&key).push_str(value.raw());
+                }
+            });
+        }
+        object.end();
+    }
+}
+
+/// Calls with the value of a JSON text that is known to be one.
+fn with_value(text: &str, use_value: impl FnOnce(Value<'_>)) {
+    if let Ok(document) = Document::parse(text, Strictness::Artifact) {
+        use_value(document.root());
+    }
+}
+
+/// The visitor's ids, the device id cut at its cluster.
+fn write_profile(out: &mut String, id: &str) {
+    let mut profile = ObjectWriter::begin(out);
+    let mut visitor = ObjectWriter::begin(profile.key("visitorId"));
+    with_value(id, |id| {
+        for (key, value) in id.members() {
+            match value.as_str().filter(|_| key == "tntId") {
+                Some(device_id) => match device_id.split_once('.') {
+                    Some((device, location)) => {
+                        visitor.string("tntId", device);
+                        visitor.string("profileLocation", location);
+                    }
+                    None => visitor.string("tntId", &device_id),
+                },
+                None => visitor.foreign_key(&key).push_str(value.raw()),
+            }
+        }
+    });
+    visitor.end();
+    profile.end();
+}
+
+fn write_request(out: &mut String, request: &DecisionRequest<'_>, item: Item<'_, '_>) {
+    let mut object = ObjectWriter::begin(out);
+    object.string("sessionId", request.session_id);
+    let (url, domain) = request.context.page_and_domain();
+    if !url.is_empty() {
+        object.string("pageURL", url);
+        object.string("host", domain);
+    }
+    let mut detail = ObjectWriter::begin(object.key(item.kind));
+    detail.string("name", item.name);
+    if let Some(index) = item.index {
+        detail.number("index", index);
+    }
+    for (key, value) in item.detail.into_iter().flat_map(Value::members) {
+        if !matches!(&*key, "name" | "index" | "type") && !value.is_null() {
+            detail.foreign_key(&key).push_str(value.raw());
+        }
+    }
+    detail.string("type", if item.executes { "execute" } else { "prefetch" });
+    detail.end();
+    object.end();
+}
+
+/// What is in the answer, by activity.
+fn write_campaigns<'a>(
+    out: &mut String,
+    artifact: &Artifact,
+    chosen: impl Iterator<Item = (&'a Rule, Option<&'a str>)>,
+) {
+    struct Campaign<'a> {
+        rule: &'a Rule,
+        offers: Vec<String>,
+        notifications: Vec<&'a str>,
+    }
+    let mut campaigns: Vec<Campaign<'a>> = Vec::new();
+    for (rule, notification) in chosen {
+        let at = match campaigns.iter().position(|campaign| campaign.rule.activity == rule.activity) {
+            Some(at) => at,
+            None => {
+                campaigns.push(Campaign { rule, offers: Vec::new(), notifications: Vec::new() });
+                campaigns.len() - 1
+            }
+        };
+        let Some(campaign) = campaigns.get_mut(at) else { continue };
+        with_value(rule.meta.of(&artifact.source), |meta| {
+            if let Some(offer) = meta.get("offer.id").filter(|offer| !offer.is_null()) {
+                campaign.offers.push(offer.raw().to_owned());
+            }
+        });
+        campaign.notifications.extend(notification);
+    }
+    out.push('[');
+    for (at, campaign) in campaigns.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        let mut object = ObjectWriter::begin(out);
+        with_value(campaign.rule.meta.of(&artifact.source), |meta| {
+            for (key, name) in [("id", "activity.id"), ("campaignType", "activity.type"), ("branchId", "experience.id")]
+            {
+                if let Some(value) = meta.get(name) {
+                    object.raw(key, value.raw());
+                }
+            }
+        });
+        write_list(object.key("offers"), &campaign.offers);
+        if let Some(environment) = artifact.environment {
+            object.raw("environment", environment.of(&artifact.source));
+        }
+        if !campaign.notifications.is_empty() {
+            write_list(object.key("notifications"), &campaign.notifications);
+        }
+        object.end();
+    }
+    out.push(']');
+}
+
+fn write_list<S: AsRef<str>>(out: &mut String, elements: &[S]) {
+    out.push('[');
+    for (at, element) in elements.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        out.push_str(element.as_ref());
+    }
+    out.push(']');
+}
+
+impl Target<'_> {
+    fn write(&self, out: &mut String, artifact: &Artifact) {
+        let mut object = ObjectWriter::begin(out);
+        object.raw("context", &self.context);
+        with_value(self.first.meta.of(&artifact.source), |meta| {
+            for (key, name) in [("campaignId", "activity.id"), ("campaignType", "activity.type")] {
+                if let Some(value) = meta.get(name) {
+                    object.raw(key, value.raw());
+                }
+            }
+        });
+        write_list(object.key("matchedSegmentIds"), &segments(artifact, &self.matched));
+        write_list(object.key("unmatchedSegmentIds"), &segments(artifact, &self.unmatched));
+        write_list(object.key("matchedRuleConditions"), &conditions(artifact, &self.matched));
+        write_list(object.key("unmatchedRuleConditions"), &conditions(artifact, &self.unmatched));
+        object.end();
+    }
+}
+
+/// The audiences of some rules, each once.
+fn segments(artifact: &Artifact, rules: &[&Rule]) -> Vec<String> {
+    let mut segments: Vec<String> = Vec::new();
+    for rule in rules {
+        with_value(rule.meta.of(&artifact.source), |meta| {
+            for audience in meta.get("audience.ids").into_iter().flat_map(Value::elements) {
+                if !segments.iter().any(|known| known == audience.raw()) {
+                    segments.push(audience.raw().to_owned());
+                }
+            }
+        });
+    }
+    segments
+}
+
+fn conditions<'a>(artifact: &'a Artifact, rules: &[&Rule]) -> Vec<&'a str> {
+    rules.iter().map(|rule| rule.condition_text.of(&artifact.source)).collect()
+}

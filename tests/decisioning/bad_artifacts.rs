@@ -1,0 +1,379 @@
+//! Artifacts that are wrong: what can be used is used, and the rest is named.
+
+use adobe_target::local_edge::{Fault, LocalEdge, Route};
+use adobe_target::{TargetClient, TargetError};
+use serde_json::{Value, json};
+
+use crate::support::{edge, field, parsed};
+use crate::written::{
+    artifact, contents, envelope, events, offered, on_device, prefetch_for, rule, served_by, try_on_device,
+};
+
+/// The CDN answers with exactly that text.
+fn serving(text: &str) -> LocalEdge {
+    let edge = edge();
+    edge.set_default_reply_on(Route::Artifact, Some(Fault::respond(200, text)));
+    edge
+}
+
+/// A client of an artifact of any text that has to be usable.
+fn client_of(text: &str) -> TargetClient {
+    let client = served_by(&serving(text), json!({}));
+    assert!(client.is_ready(), "not accepted: {:?}: {:.300}", events(&client, "artifact_download_failed"), text);
+    client
+}
+
+fn good() -> Value {
+    rule(9, json!(true), json!("good"))
+}
+
+/// An mbox whose first rule is that one, and whose second fits everybody.
+fn before_a_good_one(bad: Value) -> String {
+    let mut artifact = artifact([("home", vec![good()]), ("other", vec![good()])]);
+    artifact["rules"]["mboxes"]["home"].as_array_mut().unwrap().insert(0, bad);
+    artifact.to_string()
+}
+
+/// Checks that a bad rule is left out, counted and named, and that all others work.
+#[track_caller]
+fn is_left_out(text: &str, key: Option<&str>) {
+    let client = client_of(text);
+    assert_eq!(offered(&client, "visitor", "home"), "good", "{text:.2000}");
+    assert_eq!(offered(&client, "visitor", "other"), "good", "{text:.2000}");
+    let stats = client.stats().artifact.unwrap();
+    assert_eq!((stats.skipped_rules, stats.rules), (1, 2), "{text:.2000}");
+    let skipped = events(&client, "artifact_rule_skipped");
+    assert_eq!(skipped.len(), 1, "{skipped:?}");
+    assert!(!skipped[0]["reason"].as_str().unwrap().is_empty(), "{skipped:?}");
+    let named = skipped[0]["rule_key"].as_str().unwrap();
+    match key {
+        Some(key) => assert_eq!(named, key),
+        // One without a key is told by its place.
+        None => assert!(named.contains("home"), "{named}"),
+    }
+}
+
+#[test]
+fn a_rule_with_members_that_are_missing_or_of_another_type_is_left_out() {
+    let with = |path: &str, value: Value| {
+        let mut bad = rule(1, json!(true), json!("bad"));
+        *bad.pointer_mut(path).unwrap() = value;
+        bad
+    };
+    let without = |key: &str| {
+        let mut bad = rule(1, json!(true), json!("bad"));
+        bad.as_object_mut().unwrap().remove(key);
+        bad
+    };
+    for bad in [
+        without("meta"),
+        with("/meta", Value::Null),
+        with("/meta", json!("text")),
+        with("/meta", json!([])),
+        without("consequence"),
+        with("/consequence", Value::Null),
+        with("/consequence", json!(5)),
+        with("/consequence", json!([{"options": []}])),
+        with("/consequence/options", json!("text")),
+        with("/consequence/options", json!({"0": {}})),
+        with("/consequence/options", json!([null])),
+        with("/consequence/options", json!([{"type": "html", "content": "x"}, 5])),
+        with("/consequence/metrics", json!("text")),
+        with("/consequence/metrics", json!([null])),
+    ] {
+        is_left_out(&before_a_good_one(bad), Some("1"));
+    }
+    for bad in [json!(null), json!("rule"), json!(5), json!([]), json!(true)] {
+        is_left_out(&before_a_good_one(bad), None);
+    }
+}
+
+#[test]
+fn conditions_of_absurd_depth_cost_their_rule_or_their_artifact_and_nothing_else() {
+    let nested =
+        |levels: usize, open: &str, close: &str| format!("{}true{}", open.repeat(levels), close.repeat(levels));
+    for (open, close) in [(r#"{"!":["#, "]}"), (r#"{"!":"#, "}"), ("[", "]"), (r#"{"and":[true,"#, "]}")] {
+        let text = before_a_good_one(rule(1, json!("CONDITION"), json!("bad")));
+        let text = text.replace("\"CONDITION\"", &nested(10_000, open, close));
+        let client = served_by(&serving(&text), json!({"maximum_wait_ready": 200}));
+        if client.is_ready() {
+            is_left_out(&text, Some("1"));
+        } else {
+            let error = events(&client, "artifact_download_failed").remove(0);
+            let message = error["error"]["message"].as_str().unwrap().to_owned();
+            assert!(message.contains("deep") || message.contains("depth") || message.contains("nest"), "{message}");
+        }
+    }
+}
+
+#[test]
+fn a_payload_of_absurd_depth_is_refused() {
+    let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
+    let config = format!(
+        r#"{{"client":"acme","organization_id":"1@AdobeOrg","decisioning_method":"on-device","artifact_payload":{{"version":"1.0.0","x":{deep}}}}}"#
+    );
+    let error = adobe_target::ClientConfig::from_json(&config).and_then(TargetClient::new).unwrap_err();
+    assert!(matches!(error, TargetError::InvalidJson(_) | TargetError::InvalidOptions(_)), "{error:?}");
+}
+
+#[test]
+fn wide_conditions_are_no_trouble() {
+    let wide: Vec<Value> = (0..100_000).map(|n| json!({"==": [{"var": "mbox.n"}, n]})).collect();
+    let rules = vec![rule(1, json!({"or": wide}), json!("wide")), good()];
+    let client = client_of(&artifact([("home", rules)]).to_string());
+    let mut request = prefetch_for("visitor", &["home"]);
+    assert_eq!(contents(&envelope(&client, &request)), ["good"]);
+    request["prefetch"]["mboxes"][0]["parameters"] = json!({"n": "99999"});
+    assert_eq!(contents(&envelope(&client, &request)), ["wide"]);
+}
+
+/// An operator that nobody knows fails its rule when evaluation reaches it, not before.
+#[test]
+fn unknown_operators_fail_their_rule_when_they_are_reached() {
+    let unknown = json!({"future": [1]});
+    let rules = vec![
+        rule(1, json!({"or": [{"==": [{"var": "mbox.plan"}, "gold"]}, unknown]}), json!("gold")),
+        rule(2, json!({"and": [{"==": [{"var": "mbox.plan"}, "gold"]}, unknown]}), json!("never")),
+        good(),
+    ];
+    let client = on_device(&artifact([("home", rules)]), json!({}));
+    let mut request = prefetch_for("visitor", &["home"]);
+    request["prefetch"]["mboxes"][0]["parameters"] = json!({"plan": "gold"});
+    assert_eq!(contents(&envelope(&client, &request)), ["gold"]);
+    assert_eq!(client.stats().rule_errors, 0);
+
+    request["prefetch"]["mboxes"][0]["parameters"] = json!({"plan": "silver"});
+    assert_eq!(contents(&envelope(&client, &request)), ["good"]);
+    assert_eq!(client.stats().rule_errors, 1);
+    let skipped = events(&client, "artifact_rule_skipped");
+    assert_eq!(skipped.len(), 1, "{skipped:?}");
+    assert_eq!(skipped[0]["rule_key"], "1");
+    assert!(skipped[0]["reason"].as_str().unwrap().contains("future"), "{skipped:?}");
+}
+
+#[test]
+fn lists_and_switches_of_another_type_leave_the_rules_as_they_are() {
+    for (key, value) in [
+        ("responseTokens", json!("text")),
+        ("responseTokens", json!([1, null, {"a": 1}])),
+        ("responseTokens", Value::Null),
+        ("geoTargetingEnabled", json!("yes")),
+        ("remoteMboxes", json!({"home": 1})),
+        ("remoteMboxes", Value::Null),
+        ("remoteViews", json!(5)),
+        ("localViews", json!(5)),
+        ("globalMbox", json!(5)),
+        ("globalMbox", Value::Null),
+        ("meta", json!("text")),
+        ("meta", Value::Null),
+        ("unknown", json!({"deep": [[[[]]]]})),
+    ] {
+        let mut artifact = artifact([("home", vec![good()])]);
+        artifact[key] = value.clone();
+        let client = client_of(&artifact.to_string());
+        assert_eq!(offered(&client, "visitor", "home"), "good", "{key}: {value}");
+    }
+}
+
+#[test]
+fn lists_of_rules_that_are_none_are_as_empty_ones() {
+    for (path, value) in [
+        ("/rules/views", json!(5)),
+        ("/rules/views", Value::Null),
+        ("/rules/views", json!({"v": 5})),
+        ("/rules/mboxes/other", json!("text")),
+        ("/rules/mboxes/other", Value::Null),
+        ("/rules/mboxes/other", json!({"0": 5})),
+        ("/rules/mboxes/other", json!([])),
+    ] {
+        let mut artifact = artifact([("home", vec![good()]), ("other", vec![])]);
+        *artifact.pointer_mut(path).unwrap() = value.clone();
+        let client = client_of(&artifact.to_string());
+        let mut request = prefetch_for("visitor", &["home", "other"]);
+        request["prefetch"]["views"] = json!([{}]);
+        assert_eq!(contents(&envelope(&client, &request)), [json!("good"), Value::Null], "{path}: {value}");
+    }
+}
+
+#[test]
+fn an_artifact_with_nothing_in_it_decides_nothing_and_says_what_it_lacks() {
+    for text in [
+        r#"{"version":"1.0.0"}"#,
+        r#"{"version":"1.0.0","rules":{}}"#,
+        r#"{"version":"1.0.0","rules":{"mboxes":{},"views":{}},"localMboxes":[],"remoteMboxes":[]}"#,
+    ] {
+        let client = served_by(&serving(text), json!({"maximum_wait_ready": 200}));
+        if !client.is_ready() {
+            // No rules at all may count as no artifact, but then the event says so.
+            let error = events(&client, "artifact_download_failed").remove(0);
+            assert!(error["error"]["message"].as_str().unwrap().contains("rules"), "{error}");
+            continue;
+        }
+        let answer = envelope(&client, &prefetch_for("visitor", &["home"]));
+        assert_eq!(answer["response"]["status"], 206, "{text}");
+        assert_eq!(answer["meta"]["remote_mboxes"], json!(["home"]), "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_artifact_is_refused_as_payload_and_as_download() {
+    let of_version = |version: Value| {
+        let mut artifact = artifact([("home", vec![good()])]);
+        artifact["version"] = version;
+        artifact
+    };
+    let mut without = artifact([("home", vec![good()])]);
+    without.as_object_mut().unwrap().remove("version");
+    for (payload, says) in [
+        (json!({}), ""),
+        (without, ""),
+        (of_version(Value::Null), ""),
+        (of_version(json!(1)), ""),
+        (of_version(json!("")), "version () is not supported"),
+        (of_version(json!("2.0.0")), "version (2.0.0) is not supported"),
+        (of_version(json!("11.0.0")), "version (11.0.0) is not supported"),
+    ] {
+        let error = try_on_device(&json!({"artifact_payload": payload}), json!({})).unwrap_err();
+        assert!(matches!(error, TargetError::InvalidOptions(_)), "{error:?}");
+        assert_eq!(field(&error), "artifact_payload");
+        assert!(error.to_string().contains(says), "{error}");
+
+        let client = served_by(&serving(&payload.to_string()), json!({"maximum_wait_ready": 200}));
+        assert!(!client.is_ready(), "{payload}");
+        let options = json!({"request": prefetch_for("visitor", &["home"])}).to_string();
+        let error = client.get_offers_json(&options).unwrap_err();
+        assert!(matches!(error, TargetError::NotReady(_)), "{error:?}");
+        assert!(error.to_string().contains(says), "{error}");
+        assert!(!events(&client, "artifact_download_failed").is_empty());
+    }
+    let whole = artifact([("home", vec![good()])]).to_string();
+    let half = &whole[..whole.len() / 2];
+    let doubled = format!("{whole}{whole}");
+    for text in ["", "null", "5", "[]", "\"text\"", "<html>Not here</html>", "{", half, &doubled, "\u{0}", "ATOD:001"] {
+        let client = served_by(&serving(text), json!({"maximum_wait_ready": 200}));
+        assert!(!client.is_ready(), "{text:.100}");
+        assert!(!events(&client, "artifact_download_failed").is_empty(), "{text:.100}");
+    }
+}
+
+/// A name given twice: the last counts, as every common parser has it.
+#[test]
+fn names_given_twice_are_no_trouble() {
+    let good = artifact([("home", vec![good()])]).to_string();
+    let (head, tail) = good.split_once("\"home\":[").unwrap();
+    for twice in [
+        format!("{head}\"home\":[{{}}],\"home\":[{tail}"),
+        format!("{head}\"home\":5,\"home\":[{tail}"),
+        good.replacen("\"version\"", "\"version\":\"2.0.0\",\"version\"", 1),
+        good.replace("\"condition\":true", "\"condition\":false,\"condition\":true"),
+        good.replace("\"meta\":{\"activity.id\":9", "\"meta\":{\"activity.id\":1,\"activity.id\":9"),
+    ] {
+        assert_ne!(twice, good);
+        let client = client_of(&twice);
+        assert_eq!(offered(&client, "visitor", "home"), "good", "{twice}");
+    }
+}
+
+#[test]
+fn huge_numbers_are_numbers() {
+    let digits = "9".repeat(400);
+    let rules = vec![
+        rule(1, json!({"<": ["HUGE", {"var": "mbox.n"}]}), json!("bad")),
+        rule(2, json!({"<": [{"var": "mbox.n"}, "HUGE"]}), json!("below")),
+    ];
+    let text = artifact([("home", rules)]).to_string();
+    for huge in ["1e999", "1e308", &digits, "123456789012345678901234567890.5e10"] {
+        let client = client_of(&text.replace("\"HUGE\"", huge));
+        let mut request = prefetch_for("visitor", &["home"]);
+        request["prefetch"]["mboxes"][0]["parameters"] = json!({"n": 5});
+        assert_eq!(contents(&envelope(&client, &request)), ["below"], "{huge:.40}");
+    }
+    let mut of_huge_activity = rule(1, json!(true), json!("activity"));
+    of_huge_activity["activityId"] = json!("HUGE");
+    of_huge_activity["meta"]["activity.id"] = json!("HUGE");
+    let text = artifact([("home", vec![of_huge_activity, good()])]).to_string();
+    let client = client_of(&text.replace("\"HUGE\"", &digits));
+    let answer = offered(&client, "visitor", "home");
+    assert!(answer == "activity" || answer == "good", "{answer}");
+}
+
+/// Escapes of half a surrogate pair have no UTF-8 form: the rule is used or left out, and the others work.
+#[test]
+fn half_surrogate_pairs_harm_nobody() {
+    for place in ["HALF", "\"HALF\":1,\"x\"", "condition"] {
+        let mut odd = rule(1, json!(true), json!({"text": "HALF"}));
+        if place == "condition" {
+            odd["condition"] = json!({"==": [{"var": "mbox.HALF"}, "HALF"]});
+        }
+        let mut whole = artifact([("home", vec![odd]), ("other", vec![good()])]);
+        whole["responseTokens"] = json!(["HALF"]);
+        let text = whole.to_string().replace("HALF", "a\\ud800");
+        let client = client_of(&text);
+        assert_eq!(offered(&client, "visitor", "other"), "good");
+        let options = json!({"request": prefetch_for("visitor", &["home"])}).to_string();
+        let answer = client.get_offers_json(&options).unwrap();
+        assert!(std::str::from_utf8(answer.as_bytes()).is_ok());
+    }
+}
+
+/// Names that other languages give a meaning.
+#[test]
+fn names_of_object_members_are_names_like_any_other() {
+    for name in ["__proto__", "constructor", "toString", "hasOwnProperty", "", "a.b", "var", "length", "\u{0}"] {
+        let rules = vec![rule(1, json!({"==": [{"var": "mbox.x"}, "1"]}), json!("x")), good()];
+        let client = on_device(&artifact([("home", rules)]), json!({}));
+        let mut request = prefetch_for("visitor", &["home"]);
+        request["prefetch"]["mboxes"][0]["parameters"] = json!({name: "1", format!("{name}.x"): "1", "x": "1"});
+        assert_eq!(contents(&envelope(&client, &request)), ["x"], "{name:?}");
+
+        // No rules of that name, however it is called.
+        if !name.is_empty() {
+            let answer = envelope(&client, &prefetch_for("visitor", &[name]));
+            assert_eq!(answer["response"]["prefetch"]["mboxes"], json!([{"index": 0, "name": name}]), "{name:?}");
+        }
+    }
+}
+
+/// Operators inside operators' names, paths that lead to themselves, and the like.
+#[test]
+fn cyclic_looking_conditions_end() {
+    for condition in [
+        json!({"var": {"var": {"var": {"var": "mbox"}}}}),
+        json!({"var": [{"var": "var"}, {"var": ["var", {"var": "var"}]}]}),
+        json!({"map": [{"map": [{"var": "mbox"}, {"var": ""}]}, {"var": ""}]}),
+        json!({"reduce": [[1, 2, 3], {"reduce": [[1], {"var": "accumulator"}, {"var": "current"}]}, {"var": ""}]}),
+        json!({"missing": {"missing": {"missing": ["a"]}}}),
+        json!({"missing_some": [{"missing_some": [1, ["a"]]}, ["a", {"var": "b"}]]}),
+        json!({"and": {"or": {"if": {"and": []}}}}),
+    ] {
+        let rules = vec![rule(1, condition.clone(), json!("odd")), good()];
+        let client = on_device(&artifact([("home", rules)]), json!({}));
+        let mut request = prefetch_for("visitor", &["home"]);
+        request["prefetch"]["mboxes"][0]["parameters"] = json!({"a.a.a.a": "1", "var": "var", "mbox": "mbox"});
+        let answer = contents(&envelope(&client, &request)).remove(0);
+        assert!(answer == "odd" || answer == "good", "{condition}: {answer}");
+    }
+}
+
+#[test]
+fn the_last_good_artifact_stays_in_force() {
+    let good = artifact([("home", vec![good()])]).to_string();
+    let edge = serving(&good);
+    let client = served_by(&edge, json!({}));
+    events(&client, "");
+    let page = "<html>".to_owned();
+    for (fault, code) in [
+        (Fault::respond(200, page), "TARGET_ERR_INVALID_RESPONSE"),
+        (Fault::respond(200, good[..good.len() - 1].to_owned()), "TARGET_ERR_INVALID_RESPONSE"),
+        (Fault::respond(200, good.replace("1.0.0", "2.0.0")), "TARGET_ERR_INVALID_RESPONSE"),
+        (Fault::respond(403, "{}"), "TARGET_ERR_HTTP"),
+        (Fault::respond(404, "{}"), "TARGET_ERR_HTTP"),
+    ] {
+        edge.set_default_reply_on(Route::Artifact, Some(fault));
+        let error = parsed(&client.refresh().unwrap_err().to_json());
+        assert_eq!(error["code"], code, "{error}");
+        assert!(!events(&client, "artifact_download_failed").is_empty(), "{error}");
+        assert_eq!(offered(&client, "visitor", "home"), "good");
+    }
+    assert!(client.stats().artifact.unwrap().failures >= 5);
+}

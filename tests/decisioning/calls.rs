@@ -1,0 +1,185 @@
+//! Calls that are decided here: attributes, previews, all matches of an mbox, and what impressions report.
+
+use adobe_target::local_edge::{LocalEdge, Route};
+use serde_json::{Value, json};
+
+use crate::support::{LONG, ORGANIZATION, body, edge, parsed};
+use crate::written::{artifact, contents, envelope, on_device, prefetch_for, rule, try_on_device};
+
+#[test]
+fn attributes_have_their_types() {
+    let first = json!({"on": true, "share": 0.25, "count": 3, "title": "Hi", "nothing": null, "list": [1, "a"]});
+    let mut flags = rule(1, json!(true), first);
+    let options = flags["consequence"]["options"].as_array_mut().unwrap();
+    options.push(json!({"type": "json", "content": {"count": 4, "more": {"a": 1}}}));
+    options.push(json!({"type": "html", "content": "<b>no attributes</b>"}));
+    let rules = [("flags", vec![flags]), ("page", vec![rule(2, json!(true), json!("text"))]), ("none", vec![])];
+    let client = on_device(&artifact(rules), json!({"server_domain": "127.0.0.1:1"}));
+
+    let attributes = client.get_attributes(["flags", "page", "none"], &Default::default()).unwrap();
+    let value = |key: &str| attributes.value("flags", key).unwrap().clone();
+    assert_eq!(value("on").as_bool(), Some(true));
+    assert_eq!(value("share").as_f64(), Some(0.25));
+    assert_eq!(value("title").as_str(), Some("Hi"));
+    assert_eq!(value("nothing"), Value::Null);
+    assert_eq!(value("list"), json!([1, "a"]));
+    // The offers of an mbox are merged in order.
+    assert_eq!(value("count").as_u64(), Some(4));
+    assert_eq!(attributes.as_object("flags").len(), 7);
+    assert!(attributes.as_object("none").is_empty());
+    let error = attributes.value("flags", "absent").unwrap_err();
+    assert_eq!(error.to_string(), "Attribute 'absent' does not exist for mbox 'flags'");
+    assert!(attributes.value("elsewhere", "on").is_err());
+
+    let by_json = parsed(&client.get_attributes_json(r#"["flags"]"#, "{}").unwrap());
+    assert_eq!(by_json["attributes"]["flags"], Value::Object(attributes.as_object("flags")));
+    assert_eq!(by_json["meta"]["decisioning_method"], "on-device");
+}
+
+/// What will visitors see on Friday?
+#[test]
+fn a_fixed_clock_shows_a_coming_date() {
+    const WEDNESDAY: i64 = 1_700_049_600_000;
+    let day = 86_400_000;
+    let friday = json!({"and": [
+        {"<=": [WEDNESDAY + 2 * day, {"var": "current_timestamp"}]},
+        {"<": [{"var": "current_timestamp"}, WEDNESDAY + 3 * day]},
+    ]});
+    let rules = vec![
+        rule(1, friday, json!("sale")),
+        rule(2, json!({"==": [{"var": "current_day"}, 7]}), json!("sunday")),
+        rule(3, json!({"<": [{"var": "current_time"}, "0600"]}), json!("night")),
+        rule(4, json!(true), json!("everyday")),
+    ];
+    let artifact = artifact([("home", rules)]);
+    for (now, expected) in [
+        (WEDNESDAY, "everyday"),
+        (WEDNESDAY + 2 * day, "sale"),
+        (WEDNESDAY + 3 * day, "everyday"),
+        (WEDNESDAY + 4 * day, "sunday"),
+        (WEDNESDAY + 5 * day - day / 2, "night"),
+    ] {
+        let client = on_device(&artifact, json!({"fixed_clock_ms": now}));
+        let answer = envelope(&client, &prefetch_for("visitor", &["home"]));
+        assert_eq!(contents(&answer), [expected], "{now}");
+        // Cookies live by the same clock.
+        let cookie = answer["target_cookie"]["value"].as_str().unwrap();
+        assert_eq!(cookie.split('#').nth(2), Some(&*(now / 1000 + 1860).to_string()), "{cookie}");
+    }
+}
+
+#[test]
+fn every_match_of_the_mboxes_that_ask_for_it_counts() {
+    let rules = || {
+        vec![
+            rule(1, json!(true), json!("first")),
+            rule(2, json!({"==": [{"var": "mbox.plan"}, "gold"]}), json!("gold")),
+            rule(3, json!(true), json!("third")),
+            rule(3, json!(true), json!("third again")),
+        ]
+    };
+    let artifact = artifact([("all", rules()), ("one", rules())]);
+    let client = on_device(&artifact, json!({"all_matching_mboxes": ["all", "not there"]}));
+    let answer = envelope(&client, &prefetch_for("visitor", &["one", "all"]));
+    let of = |name: &str, answer: &Value| -> Vec<Value> {
+        let mboxes = answer["response"]["prefetch"]["mboxes"].as_array().unwrap().iter();
+        let options = mboxes.filter(|mbox| mbox["name"] == name).flat_map(|mbox| mbox["options"].as_array().unwrap());
+        options.map(|option| option["content"].clone()).collect()
+    };
+    assert_eq!(of("one", &answer), ["first"]);
+    assert_eq!(of("all", &answer), ["first", "third"], "one match for each key");
+
+    let mut request = prefetch_for("visitor", &["all"]);
+    request["prefetch"]["mboxes"][0]["parameters"] = json!({"plan": "gold"});
+    assert_eq!(of("all", &envelope(&client, &request)), ["first", "gold", "third"]);
+}
+
+/// A client whose impressions an edge takes.
+fn reporting_to(edge: &LocalEdge, artifact: &Value, more: Value) -> adobe_target::TargetClient {
+    let from = json!({"artifact_payload": artifact, "server_domain": edge.host()});
+    try_on_device(&from, more).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn impressions_have_the_session_visitor_property_and_context_of_their_decision() {
+    let edge = LocalEdge::builder().accept_any_token(true).start().unwrap();
+    let artifact = artifact([("home", vec![rule(1, json!(true), json!("a"))])]);
+    let client = reporting_to(&edge, &artifact, json!({"property_token": "configured", "environment_id": 7}));
+    let options = json!({
+        "session_id": "session-of-the-caller",
+        "request": {
+            "id": {"tntId": "device-1.28_0"},
+            "property": {"token": "of-the-request"},
+            "context": {"channel": "web", "address": {"url": "https://www.acme.com/"}},
+            "execute": {"mboxes": [{"name": "home"}]},
+        },
+    });
+    let answer = parsed(&client.get_offers_json(&options.to_string()).unwrap());
+    assert_eq!(answer["response"]["execute"]["mboxes"][0]["options"][0].get("eventToken"), None);
+    client.close(Some(LONG)).unwrap();
+
+    let requests = edge.requests_on(Route::Delivery);
+    let [request] = &requests[..] else { panic!("{} requests", requests.len()) };
+    let query = |name: &str| request.query_pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    assert_eq!(query("sessionId"), Some("session-of-the-caller"));
+    assert_eq!(query("imsOrgId"), Some(ORGANIZATION));
+    let sent = body(request);
+    assert_eq!(sent["id"], json!({"tntId": "device-1.28_0"}));
+    assert_eq!(sent["property"], json!({"token": "of-the-request"}));
+    assert_eq!(sent["environmentId"], 7);
+    assert_eq!(sent["context"]["address"]["url"], "https://www.acme.com/");
+    assert_eq!(sent.get("execute"), None);
+    let notification = &sent["notifications"][0];
+    assert_eq!(notification["type"], "display");
+    assert_eq!(notification["tokens"], json!(["token-1"]));
+    assert_eq!(notification["mbox"]["name"], "home");
+    assert!(crate::support::is_uuid_v4(notification["impressionId"].as_str().unwrap()));
+}
+
+#[test]
+fn impressions_of_a_session_go_out_together_and_none_is_lost_at_close() {
+    let edge = LocalEdge::builder().accept_any_token(true).start().unwrap();
+    let artifact = artifact([("home", vec![rule(1, json!(true), json!("a"))])]);
+    let client = reporting_to(&edge, &artifact, json!({}));
+    for visitor in 0..20 {
+        for _ in 0..5 {
+            let options = json!({
+                "session_id": format!("session-{visitor}"),
+                "request": {"id": {"thirdPartyId": visitor.to_string()}, "execute": {"mboxes": [{"name": "home"}]}},
+            });
+            client.get_offers_json(&options.to_string()).unwrap();
+        }
+    }
+    client.close(Some(LONG)).unwrap();
+    let report = edge.report();
+    assert!(report.errors.is_empty(), "{:?}", report.errors);
+    assert_eq!(report.impressions.total, 100);
+    assert_eq!(report.sessions, 20);
+    assert!(report.requests < 100, "{} requests", report.requests);
+    assert_eq!(report.session_concurrent_max, 1);
+}
+
+#[test]
+fn prefetching_and_answers_without_offers_report_nothing() {
+    let edge = edge();
+    let artifact = artifact([("home", vec![rule(1, json!(true), json!("a"))]), ("none", vec![])]);
+    let client = reporting_to(&edge, &artifact, json!({"telemetry_enabled": true}));
+    envelope(&client, &prefetch_for("visitor", &["home"]));
+    envelope(&client, &json!({"execute": {"mboxes": [{"name": "none"}]}}));
+    client.close(Some(LONG)).unwrap();
+    assert_eq!(edge.requests().len(), 0);
+}
+
+/// An edge that is away costs impressions, not answers.
+#[test]
+fn a_decision_does_not_wait_for_the_edge() {
+    let nobody = crate::support::Nobody::new();
+    let artifact = artifact([("home", vec![rule(1, json!(true), json!("a"))])]);
+    let from = json!({"artifact_payload": artifact, "server_domain": nobody.host()});
+    let client = try_on_device(&from, json!({"close_timeout": 100})).unwrap();
+    for _ in 0..50 {
+        let answer = envelope(&client, &json!({"execute": {"mboxes": [{"name": "home"}]}}));
+        assert_eq!(answer["response"]["execute"]["mboxes"][0]["options"][0]["content"], "a");
+    }
+    let _ = client.close(Some(std::time::Duration::from_millis(100)));
+}

@@ -90,6 +90,7 @@
  *
  *     client                 string, required: the Target client code
  *     organization_id        string, required: the IMS organization
+ *     decisioning_method     "server-side"; "on-device" or "hybrid" decide on this machine, from a rule artifact
  *     server_domain          "host[:port]" instead of <client>.tt.omtrdc.net
  *     secure                 true; false uses http:// everywhere
  *     edge_affinity          whether a known cluster moves requests to its own host. True, but false with
@@ -115,10 +116,21 @@
  *     close_timeout          2000: what target_client_free waits for calls in flight
  *     fixed_clock_ms         integer: what cookies and timestamps see as now, for reproducible tests
  *
- *     Known and checked, but for functions that are not in this version: decisioning_method (other than
- *     "server-side": TARGET_ERR_UNSUPPORTED), environment, cdn_environment, cdn_base_path, artifact_location,
- *     artifact_format, artifact_payload, artifact_cache_dir, polling_interval, maximum_wait_ready,
- *     all_matching_mboxes, notifications (with "spool_dir" in it: TARGET_ERR_UNSUPPORTED).
+ *     For clients that decide on this machine:
+ *
+ *     environment            "production": part of the artifact's address, in lower case
+ *     cdn_environment        "production", "staging" or "development": which CDN host
+ *     cdn_base_path          "assets.adobetarget.com": "host[:port][/path]" of artifact and geo look-up, or a URL
+ *     artifact_location      string: whole URL of the artifact
+ *     artifact_format        "json" or "bin"; by the file name
+ *     artifact_payload       object: an artifact to start with. Polling still updates it
+ *     artifact_cache_dir     string: directory that keeps the last good artifact, to start from
+ *     polling_interval       300000; 0 stops polling, smaller values are raised
+ *     maximum_wait_ready     3000: what target_client_create waits for the first artifact
+ *     all_matching_mboxes    array of strings: mboxes of which every matching rule counts, not the first alone
+ *
+ *     Known and checked, but for functions that are not in this version: notifications (with "spool_dir" in it:
+ *     TARGET_ERR_UNSUPPORTED).
  *
  * Options of a call
  *
@@ -299,18 +311,20 @@ const char *target_version(void);
 uint32_t target_abi_version(void);
 
 /**
- * Makes a client. Reads the proxy variables of the environment and the files that "tls" names; does no network
- * work.
+ * Makes a client. Reads the proxy variables of the environment and the files that "tls" names. A server-side
+ * client does no network work yet. One that decides on this machine asks for its rule artifact and its location
+ * hint, and waits "maximum_wait_ready" at the most for them. Not getting them is no error: asking goes on.
  *
  * @param config  JSON object, see "Configuration" at the top. Borrowed for the call.
  * @param client  Receives the client, NULL on failure. Must not be NULL. The caller frees it with
  *                target_client_free.
- * @param result  Receives {"ready":true}, or the error object. The caller frees it with target_string_free.
- *                NULL is allowed.
+ * @param result  Receives {"ready":true}, or {"ready":false} while there is no artifact, or the error object. The
+ *                caller frees it with target_string_free. NULL is allowed.
  *
  * @return TARGET_OK.
- *         TARGET_ERR_INVALID_OPTIONS: a key is missing, unknown, given twice, of the wrong type or out of limits;
- *         "field" names it.
+ *         TARGET_ERR_INVALID_OPTIONS: a key is missing, unknown, given twice, of the wrong type or out of limits,
+ *         or "artifact_payload" cannot be used; "field" names it.
+ *         TARGET_ERR_INTERNAL: the system gave no thread.
  *         TARGET_ERR_UNSUPPORTED: the key asks for what this version does not have; "field" names it.
  */
 target_status target_client_create(const char *config,
@@ -350,7 +364,8 @@ target_status target_client_close(target_client *client,
 void target_client_free(target_client *client);
 
 /**
- * Waits until the client can decide. A server-side client is ready at once, and others are not in this version.
+ * Waits until the client can decide: until it has its first artifact, and then, within the time, for its location
+ * hint. A server-side client is ready at once.
  *
  * @param client      The client. Must not be NULL.
  * @param timeout_ms  0 only looks, TARGET_WAIT_FOREVER has no limit.
@@ -358,8 +373,8 @@ void target_client_free(target_client *client);
  *                    NULL is allowed.
  *
  * @return TARGET_OK.
- *         TARGET_ERR_PENDING: the wait ended first.
- *         TARGET_ERR_CLOSED: the client is closed.
+ *         TARGET_ERR_PENDING: the wait ended first; the message has the reason of the last failed download.
+ *         TARGET_ERR_CLOSED: the client is closed, or was closed meanwhile.
  *         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library.
  */
 target_status target_client_wait_ready(target_client *client,
@@ -367,12 +382,21 @@ target_status target_client_wait_ready(target_client *client,
                                        char **result);
 
 /**
- * Downloads the rule artifact of on-device decisioning now.
+ * Downloads the rule artifact of on-device decisioning now, without waiting for the polling interval. Blocks until
+ * that is over, two minutes at the most, and behind a download that runs already. Whatever comes, the last good
+ * artifact stays in force until a better one is.
  *
  * @param client  The client. Must not be NULL.
- * @param result  Receives the error object. The caller frees it with target_string_free. NULL is allowed.
+ * @param result  Receives {"version":"1.0.0","etag":"...","changed":true}: the artifact in force, whose "etag" may be
+ *                null, and whether it has just been downloaded or is current still. Or the error object. The caller
+ *                frees it with target_string_free. NULL is allowed.
  *
- * @return TARGET_ERR_UNSUPPORTED: on-device decisioning is not in this version.
+ * @return TARGET_OK.
+ *         TARGET_ERR_TIMEOUT, TARGET_ERR_NETWORK, TARGET_ERR_HTTP, TARGET_ERR_INVALID_RESPONSE: nothing usable came,
+ *         and the message says why.
+ *         TARGET_ERR_UNSUPPORTED: the client's "decisioning_method" is server-side: it has no artifact.
+ *         TARGET_ERR_CLOSED: the client is closed, or was closed meanwhile.
+ *         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library.
  */
 target_status target_client_refresh(target_client *client,
                                     char **result);
@@ -381,12 +405,24 @@ target_status target_client_refresh(target_client *client,
  * Counters since the client was made, read consistently. Works after close.
  *
  *   {"calls":{"get_offers":n,"get_attributes":n,"send_notifications":n,"in_flight":n},
- *    "requests":n,          HTTP requests, "retries" included
+ *    "requests":n,          HTTP requests to delivery hosts, "retries" included
  *    "retries":n,
  *    "errors":{"<phase>":n},          refused calls ("validate") and failed HTTP requests, by phase
  *    "connections":{"open":n,"opened":n,"reused":n},
  *    "notifications":{"acknowledged":n,"not_processed":n,"rejected":n,"unknown":n},
- *    "completions_lost":n}          see target_next_completion
+ *    "completions_lost":n,          see target_next_completion
+ *    "decisions":n,                 calls decided on this machine
+ *    "rule_errors":n,               conditions that could not be evaluated: their rules did not match
+ *    "geo":{"look_ups":n,"failures":n,"cache_hits":n},
+ *    "queue":{"accepted":n,"acknowledged":n,"rejected":n,"dropped":n,"pending":n,"not_queued":n},
+ *                                   notifications in the background
+ *    "artifact":{"version":"1.0.0","etag":"...","location":"...",
+ *                "age_ms":n,        since it was downloaded
+ *                "checked_ms":n,    since the CDN last said that it is current
+ *                "rules":n,"skipped_rules":n,"downloads":n,"not_modified":n,"failures":n}}
+ *
+ * "artifact" is null for a server-side client. While there is no artifact, its "version", "etag", "age_ms" and
+ * "checked_ms" are null.
  *
  * @param client  The client. Must not be NULL.
  * @param result  Receives the counters, or the error object. The caller frees it with target_string_free. NULL
@@ -651,8 +687,15 @@ target_status target_flush(target_client *client,
  * Takes one event: a JSON object with "type", "timestamp" (milliseconds since 1970) and what belongs to the type.
  * In this version:
  *
- *   client_ready               the client can decide; the first event of every client
- *   send_notification_error    "error": the error object, "ids": notifications that were not acknowledged
+ *   client_ready                 the client can decide; comes once
+ *   artifact_download_succeeded  "location", "version", "etag" (or null): a downloaded artifact is in force
+ *   artifact_download_failed     "location", "error": the error object. The last good artifact stays in force. With
+ *                                the name of a file as location: what was kept on disk cannot be used
+ *   artifact_rule_skipped        "rule_key", "reason": a rule of the artifact that cannot be used; past 100 of one
+ *                                artifact, an event with an empty key has the number of the others
+ *   geo_location_updated         "geo": ipAddress, countryCode, stateCode, city, latitude, longitude as far as known;
+ *                                of this machine after a download, of a visitor after a look-up
+ *   send_notification_error      "error": the error object, "ids": notifications that were not acknowledged
  *
  * Ignore types and members that you do not know. "event_buffer" events are kept; then the oldest goes, and the next
  * one has "lost" with the number of those that went. An event is a notice: losing one loses no notification.

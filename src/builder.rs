@@ -1,9 +1,12 @@
 //! A configuration in a chain of setters.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::client::TargetClient;
-use crate::config::{ClientConfig, ProxySetting, RetryPolicy, TlsSettings};
+use crate::config::{
+    ArtifactFormat, CdnEnvironment, ClientConfig, DecisioningMethod, ProxySetting, RetryPolicy, TlsSettings,
+};
 use crate::error::TargetError;
 
 /// Sets up a client; see [`ClientConfig`] for what can be set.
@@ -28,6 +31,8 @@ macro_rules! setters {
 }
 
 setters! {
+    /// Where `execute` and `prefetch` are decided, unless a call says otherwise.
+    decisioning_method: DecisioningMethod => method method;
     /// `host[:port]` instead of `<client>.tt.omtrdc.net`.
     server_domain: impl Into<String> => domain Some(domain.into());
     /// False uses `http://` everywhere.
@@ -46,6 +51,26 @@ setters! {
     property_token: impl Into<String> => token Some(token.into());
     /// Query parameter `version`.
     version: impl Into<String> => version Some(version.into());
+    /// Part of the artifact's address.
+    environment: impl Into<String> => environment environment.into();
+    /// CDN host of the artifact.
+    cdn_environment: CdnEnvironment => environment environment;
+    /// `host[:port][/path]` of artifact and geo look-up, or a whole URL.
+    cdn_base_path: impl Into<String> => path path.into();
+    /// Whole URL of the artifact.
+    artifact_location: impl Into<String> => location Some(location.into());
+    /// Form of the artifact instead of what its file name says.
+    artifact_format: ArtifactFormat => format Some(format);
+    /// An artifact to start with, as JSON text.
+    artifact_payload: impl Into<String> => payload Some(payload.into());
+    /// Keeps the last good artifact on disk and starts from it.
+    artifact_cache_dir: impl Into<PathBuf> => directory Some(directory.into());
+    /// Between downloads of the artifact; zero stops polling, less than five minutes is raised to that.
+    polling_interval: Duration => interval interval;
+    /// How long `build` waits for the first artifact.
+    maximum_wait_ready: Duration => wait wait;
+    /// Mboxes of which every matching rule counts.
+    all_matching_mboxes: impl IntoIterator<Item = String> => names names.into_iter().collect();
     /// Sends SDK telemetry with delivery requests.
     telemetry_enabled: bool => enabled enabled;
     /// How requests leave the machine.

@@ -338,8 +338,8 @@ impl TargetClient {
         self.shared.on_device.as_ref().is_none_or(OnDevice::is_ready)
     }
 
-    /// Downloads the artifact now and blocks until that is over, two minutes at the most; a download that runs
-    /// already serves too. What is in force stays so unless a good one came.
+    /// Downloads the artifact now and blocks until that is over, two minutes at the most, and behind a
+    /// download that runs already. What is in force stays so unless a good one came.
     ///
     /// # Errors
     /// Why nothing usable came: [`TargetError::Network`], [`TargetError::Timeout`], [`TargetError::Http`],

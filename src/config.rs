@@ -473,12 +473,6 @@ impl ClientConfig {
     }
 }
 
-/// The answer to on-device and hybrid until they are here.
-pub(crate) fn not_in_this_version(field: &str, method: DecisioningMethod) -> TargetError {
-    let message = format!("`{field}`: {} decisioning is not in this version; use server-side", method.as_str());
-    TargetError::unsupported(Some(field), message)
-}
-
 const KEYS: [&str; 34] = [
     "client",
     "organization_id",

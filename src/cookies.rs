@@ -31,7 +31,12 @@ const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
 
 /// Appends the text as `encodeURIComponent` encodes it.
 pub(crate) fn push_encoded(out: &mut String, text: &str) {
-    out.extend(utf8_percent_encode(text, COMPONENT));
+    // Ids hardly ever need it.
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte)) {
+        out.push_str(text);
+    } else {
+        out.extend(utf8_percent_encode(text, COMPONENT));
+    }
 }
 
 /// As `decodeURIComponent` does it; None where that throws.

@@ -80,8 +80,10 @@ impl Shared {
         let need = (*current)
             .as_ref()
             .map(|loaded| remote_need(&loaded.artifact, member("execute"), member("prefetch"), mbox_names));
+        // What visitors saw and clicked is the edge's business, whoever decides.
+        let reports = member("notifications").is_some_and(|list| !list.is_null() && !list.is_empty());
         match need {
-            Some(need) if !hybrid || need.is_empty() => Route::Here(current, need),
+            Some(need) if !hybrid || (need.is_empty() && !reports) => Route::Here(current, need),
             Some(need) => Route::Edge(need),
             None if hybrid => Route::Edge(RemoteNeed::default()),
             None => Route::NotReady(on_device.source.not_ready_error()),
@@ -161,7 +163,7 @@ impl Shared {
             }
             let batch = ImpressionBatch {
                 query: query(&self.config, &session_id),
-                session_id,
+                session_id: session_id.into(),
                 cluster,
                 common: here.common,
                 own_id: here.generated_id,

@@ -46,6 +46,8 @@ mod requests;
 mod responses;
 #[path = "conformance/rules.rs"]
 mod rules;
+#[path = "conformance/surroundings.rs"]
+mod surroundings;
 #[path = "conformance/traces.rs"]
 mod traces;
 #[path = "conformance/twins.rs"]
@@ -137,4 +139,141 @@ fn an_altered_case_fails() {
     alter("/requests/0/body/requestId", json!("other"));
     alter("/requests/0/body/experienceCloud/analytics/logging", json!("client_side"));
     alter("/calls/0", json!({"error": "Request object is required"}));
+}
+
+/// The same of on-device decisioning, with what a case of it has besides.
+#[test]
+fn an_altered_case_of_on_device_decisioning_fails() {
+    let rule = |key: &str, condition: bool| {
+        json!({
+            "ruleKey": key,
+            "activityId": 1,
+            "meta": {"activity.id": 1, "experience.id": 0},
+            "condition": condition,
+            "consequence": {
+                "name": "m",
+                "options": [{"type": "html", "eventToken": format!("token {key}"), "content": key}],
+                "metrics": [],
+            },
+        })
+    };
+    let artifact = json!({
+        "version": "1.0.0",
+        "meta": {"environment": "production"},
+        "responseTokens": [],
+        "remoteMboxes": [],
+        "localMboxes": ["m"],
+        "remoteViews": [],
+        "localViews": [],
+        "rules": {"mboxes": {"m": [rule("no", false), rule("yes", true)]}, "views": {}},
+    });
+    let request = json!({
+        "requestId": "r",
+        "id": {"tntId": "visitor.35_0"},
+        "context": {"channel": "web", "timeOffsetInMinutes": 0},
+        "execute": {"mboxes": [{"name": "m", "index": 0}]},
+    });
+    let input = json!({
+        "now": 1_700_000_000_000_i64,
+        "config": {
+            "client": "acmeclient",
+            "organizationId": "1@AdobeOrg",
+            "decisioningMethod": "on-device",
+            "pollingInterval": 0,
+            "targetLocationHint": "35",
+            "telemetryEnabled": false,
+        },
+        "artifact": {"inline": artifact},
+        "calls": [{"method": "getOffers", "args": [{"request": request, "sessionId": "s"}]}],
+    });
+    let tokens = json!({"activity.decisioningMethod": "on-device"});
+    let option = json!({"type": "html", "content": "yes", "responseTokens": tokens});
+    let expected = json!({
+        "response": {
+            "status": 200,
+            "requestId": "r",
+            "client": "acmeclient",
+            "id": {"tntId": "visitor.35_0"},
+            "execute": {"mboxes": [{"name": "m", "index": 0, "options": [option]}]},
+        },
+        "responseTokens": [tokens],
+        "targetCookie": {
+            "name": "mbox",
+            "value": "session#s#1700001860|PC#visitor.35_0#1763244800",
+            "maxAge": 63_244_800,
+        },
+        "targetLocationHintCookie": {"name": "mboxEdgeCluster", "value": "35", "maxAge": 1860},
+        "meta": {"decisioningMethod": "on-device", "remoteMboxes": [], "remoteViews": []},
+    });
+    let notification = json!({
+        "id": "<uuid:3>",
+        "impressionId": "<uuid:4>",
+        "type": "display",
+        "timestamp": "<now>",
+        "tokens": ["token yes"],
+        "mbox": {"name": "m"},
+    });
+    let impressions = json!([{
+        "origin": "https://mboxedge35.tt.omtrdc.net",
+        "path": "/rest/v1/delivery",
+        "query": {"imsOrgId": "1@AdobeOrg", "sessionId": "<uuid:1>"},
+        "body": {
+            "requestId": "<uuid:2>",
+            "id": {"tntId": "visitor.35_0"},
+            "context": {"channel": "web", "timeOffsetInMinutes": 0, "geo": {}},
+            "experienceCloud": {"analytics": {"supplementalDataId": "<sdid:1>", "logging": "server_side"}},
+            "notifications": [notification],
+        },
+    }]);
+    let case = Case {
+        name: "small".into(),
+        area: "decisions".into(),
+        recorded: json!({"expected": expected, "expected_notifications": impressions, "events": ["clientReady"]}),
+        input,
+        expected,
+        quirk: String::new(),
+    };
+    let verdict = on_device::run(&case);
+    assert!(matches!(verdict, Verdict::Deviation(_)), "{verdict:?}");
+
+    for (pointer, value) in [
+        ("/response/status", json!(206)),
+        ("/response/execute/mboxes/0/options/0/content", json!("no")),
+        ("/response/execute/mboxes/0/options/0/responseTokens", json!({})),
+        ("/responseTokens", json!([])),
+        ("/targetCookie/maxAge", json!(1860)),
+        ("/targetLocationHintCookie/value", json!("36")),
+        ("/meta/remoteMboxes", json!(["m"])),
+        ("/meta/decisioningMethod", json!("server-side")),
+        ("", json!({"error": "Error: Unable to fulfill request; decisioning engine not ready."})),
+    ] {
+        let mut altered = case.clone();
+        *altered.expected.pointer_mut(pointer).expect("a member to alter") = value;
+        assert!(matches!(on_device::run(&altered), Verdict::Failed(_)), "{pointer}");
+    }
+    for (pointer, value) in [
+        ("/expected_notifications", json!([])),
+        ("/expected_notifications/0/origin", json!("https://acmeclient.tt.omtrdc.net")),
+        ("/expected_notifications/0/query/imsOrgId", json!("2@AdobeOrg")),
+        ("/expected_notifications/0/body/id/tntId", json!("other.35_0")),
+        ("/expected_notifications/0/body/context/channel", json!("mobile")),
+        ("/expected_notifications/0/body/notifications/0/tokens/0", json!("token no")),
+        ("/expected_notifications/0/body/notifications/0/mbox/name", json!("n")),
+        ("/expected_notifications/0/body/notifications/0/timestamp", json!(1)),
+        ("/events", json!([])),
+        ("/events", json!(["clientReady", "artifactDownloadSucceeded"])),
+        ("/expected_artifact_requests", json!({"count": 1, "first": {"url": "https://assets.adobetarget.com/x"}})),
+        ("/expected_geo_requests", json!([{"url": "https://assets.adobetarget.com/v1/geo", "headers": {}}])),
+        ("/expected_remote_requests", json!([{"origin": "https://acmeclient.tt.omtrdc.net"}])),
+        ("/expected_startup_requests", json!([{"origin": "https://acmeclient.tt.omtrdc.net"}])),
+    ] {
+        let mut altered = case.clone();
+        let (parent, key) = pointer.rsplit_once('/').expect("a path");
+        let at = altered.recorded.pointer_mut(parent).expect("a member to alter");
+        match key.parse::<usize>() {
+            Ok(index) => at[index] = value,
+            Err(_) => at[key] = value,
+        }
+        assert!(matches!(on_device::run(&altered), Verdict::Failed(_)), "{pointer}");
+    }
 }

@@ -18,8 +18,8 @@ const LICENCES: [&str; 8] = [
 ];
 /// Unicode's data licence comes with every derive macro, which is not linked.
 const BUILD_ONLY: [&str; 1] = ["Unicode-3.0"];
-/// One more needs a reason, here and in Cargo.toml.
-const MOST_CRATES: usize = 54;
+/// One more needs a reason, here and in Cargo.toml. The last: arc-swap, so that decisions take no lock.
+const MOST_CRATES: usize = 55;
 
 fn metadata() -> serde_json::Value {
     let output = Command::new(env!("CARGO"))

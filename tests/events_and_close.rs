@@ -745,6 +745,13 @@ mod stats {
                 "connections": {"open": 1, "opened": 1, "reused": 1},
                 "notifications": {"acknowledged": 1, "not_processed": 0, "rejected": 0, "unknown": 0},
                 "completions_lost": 0,
+                "decisions": 0,
+                "rule_errors": 0,
+                "geo": {"look_ups": 0, "failures": 0, "cache_hits": 0},
+                "queue": {
+                    "accepted": 0, "acknowledged": 0, "rejected": 0, "dropped": 0, "pending": 0, "not_queued": 0
+                },
+                "artifact": null,
             })
         );
     }

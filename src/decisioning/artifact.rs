@@ -158,11 +158,13 @@ impl Artifact {
         if root.kind() != Kind::Object {
             return unusable(format!("the artifact is {} instead of an object", root.kind().described()));
         }
-        let given = root.get("version");
-        let version = given.and_then(Value::as_str).filter(|version| version.split('.').next() == Some(MAJOR_VERSION));
-        let Some(version) = version.map(|version| version.into_owned()) else {
-            let found = given.map_or("none".into(), |given| given.as_str().unwrap_or(given.raw().into()));
-            return Err(ArtifactError::UnsupportedVersion(shown(&found)));
+        let version = match root.get("version").map(|version| (version.as_str(), version.kind())) {
+            Some((Some(version), _)) if version.split('.').next() == Some(MAJOR_VERSION) => version.into_owned(),
+            Some((Some(other), _)) => return Err(ArtifactError::UnsupportedVersion(shown(&other))),
+            Some((None, other)) => {
+                return unusable(format!("`version` of the artifact is {} instead of a text", other.described()));
+            }
+            None => return unusable("the artifact has no `version`"),
         };
         let rules = match root.get("rules") {
             Some(rules) if rules.kind() == Kind::Object => rules,

@@ -161,10 +161,6 @@ impl<'d> Address<'d> {
         let text = |key: &str| address.and_then(|address| address.get(key)).and_then(Value::as_str).unwrap_or_default();
         Address { url: text("url"), referring_url: text("referringUrl") }
     }
-
-    pub(crate) fn url(&self) -> &str {
-        &self.url
-    }
 }
 
 /// The texts of a request's context that rules may ask about.

@@ -32,8 +32,7 @@ pub(crate) struct DecisionRequest<'d> {
     pub prefetch: Option<Value<'d>>,
     /// Mboxes that `get_attributes` adds to `execute`, with their indexes.
     pub added: &'d [(&'d str, i64)],
-    /// For these mboxes every matching rule counts, not the first alone; of those of one key the first, as they are
-    /// experiences of one activity.
+    /// For these mboxes every matching rule counts, not the first alone.
     pub all_matching_mboxes: &'d [String],
     /// Of the artifact, when a trace was asked for.
     pub trace: Option<TraceFacts<'d>>,
@@ -262,8 +261,8 @@ impl<'a, 'd: 'a> Decider<'a, 'd> {
 
     fn mbox(&mut self, name: &str, index: i64, detail: Option<Value<'d>>, executes: bool, first: usize) {
         let is_global = name == self.artifact.global_mbox;
-        let takes_all = is_global || self.request.all_matching_mboxes.iter().any(|known| known == name);
-        let matching = if takes_all { Matching::OnePerKey } else { Matching::First };
+        let takes_all = self.request.all_matching_mboxes.iter().any(|known| known == name);
+        let matching = Matching::of_mbox(is_global, takes_all);
         let asked = Item { name, kind: "mbox", index: Some(index), detail, executes };
         let (key, rules) = self.artifact.mboxes.get_key_value(name).map_or(("", &[][..]), |(key, rules)| (key, rules));
         let (matches, evaluation) = self.matches(rules, matching, asked, &mut SeenKeys::default());

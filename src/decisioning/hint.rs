@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use super::readiness::Readiness;
 use super::source::Surroundings;
 use crate::config::{ClientConfig, RetryPolicy};
-use crate::cookies::cluster_of_device_id;
 use crate::delivery::normalize::{Circumstances, normalize, query};
 use crate::delivery::telemetry::TelemetryQueue;
 use crate::envelope::{Answer, Digest};
@@ -167,14 +166,122 @@ impl Search {
             repeatable: true,
         };
         // Repeating is done here, with more patience than a call has.
-        let mut once = RetryPolicy::default();
-        once.max_attempts = 1;
+        let once = RetryPolicy { max_attempts: 1, ..RetryPolicy::default() };
         let answer = deliver(&*self.transport, &shipment, &once, &self.life, &self.stats)
             .map_err(|undelivered| undelivered.error)?;
         let answer = Answer::new(answer.body)?;
         let document = answer.document()?;
         let digest = Digest::of(document.root(), false);
-        let of_id = digest.tnt_id.as_deref().and_then(cluster_of_device_id).map(str::to_owned);
-        Ok(digest.cluster.or(of_id))
+        Ok(digest.cluster)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::events::Events;
+    use crate::transport::HttpResponse;
+    use crate::transport::scripted::{Scripted, Step};
+
+    struct Scene {
+        edge: Arc<Scripted>,
+        readiness: Arc<Readiness>,
+        stats: Arc<Stats>,
+        hint: Hint,
+    }
+
+    impl Drop for Scene {
+        fn drop(&mut self) {
+            self.hint.stop();
+            self.hint.join();
+        }
+    }
+
+    fn scene(steps: impl IntoIterator<Item = Step>) -> Scene {
+        let config = r#"{"client":"acme","organization_id":"1@AdobeOrg","environment_id":7,"version":"2"}"#;
+        let config = ClientConfig::from_json(config).unwrap();
+        let edge = Scripted::new(steps);
+        let surroundings = Surroundings {
+            transport: Arc::clone(&edge) as Arc<dyn Transport>,
+            events: Arc::new(Events::new(8)),
+            clock: Clock::default(),
+            readiness: Arc::default(),
+        };
+        let stats = Arc::default();
+        let short = Duration::from_millis(1);
+        let hint = Hint::search_again_after(short, &config, "https://acme.test", &surroundings, &stats).unwrap();
+        Scene { edge, readiness: surroundings.readiness, stats, hint }
+    }
+
+    impl Scene {
+        /// The hint once the search is over.
+        fn found(&self) -> Option<&str> {
+            self.hint.join();
+            self.hint.get()
+        }
+    }
+
+    fn answer(status: u16, body: &str) -> Step {
+        Step::Post(HttpResponse { status, body: body.into(), ..Default::default() })
+    }
+
+    #[test]
+    fn the_edge_is_asked_for_nothing_in_a_session_of_its_own() {
+        let scene = scene([answer(200, r#"{"edgeHost":"mboxedge38.tt.omtrdc.net","id":{"tntId":"a.35_0"}}"#)]);
+        assert_eq!(scene.found(), Some("38"));
+        let asked = scene.edge.asked();
+        assert_eq!(asked.len(), 1);
+        let session = asked[0].url.split("sessionId=").nth(1).unwrap().split('&').next().unwrap();
+        assert_eq!(session.len(), 36);
+        let whole = format!("https://acme.test/rest/v1/delivery?imsOrgId=1%40AdobeOrg&sessionId={session}&version=2");
+        assert_eq!(asked[0].url, whole);
+        let body: serde_json::Value = serde_json::from_str(&asked[0].body).unwrap();
+        assert_eq!((&body["context"]["channel"], &body["environmentId"]), (&"web".into(), &7.into()));
+        for absent in ["execute", "prefetch", "notifications", "id", "telemetry"] {
+            assert!(body[absent].is_null(), "{body}");
+        }
+        assert_eq!(scene.stats.read().requests, 1);
+    }
+
+    #[test]
+    fn the_device_id_tells_it_where_the_host_does_not() {
+        assert_eq!(scene([answer(200, r#"{"edgeHost":"gateway.test","id":{"tntId":"a.35_0"}}"#)]).found(), Some("35"));
+    }
+
+    #[test]
+    fn what_will_not_change_is_not_asked_for_again() {
+        for last in [answer(200, "{}"), answer(200, "<html>"), answer(204, ""), answer(400, "{}")] {
+            let scene = scene([last]);
+            assert_eq!(scene.found(), None);
+            assert_eq!(scene.edge.asked().len(), 1);
+        }
+    }
+
+    #[test]
+    fn what_may_pass_is_asked_for_again_with_the_same_request() {
+        let scene = scene([answer(503, ""), Step::Broken, answer(200, r#"{"edgeHost":"mboxedge38.tt.omtrdc.net"}"#)]);
+        assert_eq!(scene.found(), Some("38"));
+        let asked = scene.edge.asked();
+        assert_eq!(asked.len(), 3);
+        assert!(asked.iter().all(|request| *request == asked[0]));
+    }
+
+    #[test]
+    fn a_stop_ends_the_request() {
+        let scene = scene([Step::Silence]);
+        scene.edge.wait_for(1);
+        scene.hint.stop();
+        assert_eq!(scene.found(), None);
+    }
+
+    #[test]
+    fn the_first_answer_is_waited_for_and_no_other() {
+        let events = Events::new(8);
+        let scene = scene([answer(503, "")]);
+        scene.readiness.artifact_is_there(&events);
+        scene.edge.wait_for(2);
+        // The second request is silent: an endless wait ends all the same.
+        assert_eq!(scene.readiness.wait(None), super::super::readiness::Waited::Ready);
     }
 }

@@ -94,8 +94,7 @@ pub(crate) fn decide_mbox(
     let parameters = Parameters::Pairs(query.parameters);
     let place = PlaceTexts::with(parameters);
     let mut scope = Scope::new(&context, &place, &artifact.activities, query.visitor_id);
-    let takes_all = matches_all || query.mbox == artifact.global_mbox;
-    let matching = if takes_all { Matching::OnePerKey } else { Matching::First };
+    let matching = Matching::of_mbox(query.mbox == artifact.global_mbox, matches_all);
     let mut failures = RuleFailures::default();
     let rules = select(
         artifact.mbox(query.mbox),

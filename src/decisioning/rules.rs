@@ -153,15 +153,15 @@ impl<'c> Compiler<'c> {
         if rule.is_too_deep() {
             return Err("nested deeper than 127 levels of the artifact".to_owned());
         }
-        if rule.has_huge_number() {
-            return Err("a number in it is larger than a double holds".to_owned());
-        }
         let object = |key: &str| match rule.get(key) {
             Some(value) if value.kind() == Kind::Object => Ok(value),
             Some(other) => Err(format!("`{key}` is {} instead of an object", other.kind().described())),
             None => Err(format!("`{key}` is missing")),
         };
         let (meta, consequence) = (object("meta")?, object("consequence")?);
+        if meta.has_huge_number() || consequence.has_huge_number() {
+            return Err("what it answers has a number larger than a double holds".to_owned());
+        }
         let condition = rule.get("condition").ok_or("`condition` is missing")?;
         let compiled = Condition::compile(condition).map_err(|reason| format!("`condition`: {reason}"))?;
         let key = match rule.get("ruleKey").filter(|key| !key.is_null()) {

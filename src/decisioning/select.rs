@@ -8,8 +8,20 @@ use super::rules::Rule;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Matching {
     First,
+    All,
     /// All, but of those of one key the first that fits.
     OnePerKey,
+}
+
+impl Matching {
+    /// Of an mbox. The global one stands for many activities; others do where the client is told so.
+    pub(super) fn of_mbox(is_global: bool, takes_all: bool) -> Self {
+        match (takes_all, is_global) {
+            (true, _) => Matching::All,
+            (false, true) => Matching::OnePerKey,
+            (false, false) => Matching::First,
+        }
+    }
 }
 
 /// The keys of rules that fit already.
@@ -61,6 +73,7 @@ pub(super) fn select<'a>(
         fitting.push(rule);
         match matching {
             Matching::First => break,
+            Matching::All => {}
             Matching::OnePerKey => seen.insert(rule.key),
         }
     }

@@ -199,7 +199,7 @@ pub extern "C" fn target_client_wait_ready(
 }
 
 /// Downloads the rule artifact of on-device decisioning now, without waiting for the polling interval. Blocks until
-/// that is over, two minutes at the most; a download that runs already serves too. Whatever comes, the last good
+/// that is over, two minutes at the most, and behind a download that runs already. Whatever comes, the last good
 /// artifact stays in force until a better one is.
 ///
 /// @param client  The client. Must not be NULL.
@@ -230,6 +230,8 @@ pub extern "C" fn target_client_refresh(client: *mut target_client, result: *mut
 ///    "decisions":n,                 calls decided on this machine
 ///    "rule_errors":n,               conditions that could not be evaluated: their rules did not match
 ///    "geo":{"look_ups":n,"failures":n,"cache_hits":n},
+///    "queue":{"accepted":n,"acknowledged":n,"rejected":n,"dropped":n,"pending":n,"not_queued":n},
+///                                   notifications in the background
 ///    "artifact":{"version":"1.0.0","etag":"...","location":"...",
 ///                "age_ms":n,        since it was downloaded
 ///                "checked_ms":n,    since the CDN last said that it is current

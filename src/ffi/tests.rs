@@ -1,5 +1,5 @@
 //! What C callers cannot do from C: inject a panic, and hold the tables against the Rust enum.
-#![allow(clippy::indexing_slicing, reason = "a test that panics has failed, as it should")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
 use std::ffi::{CStr, CString, c_char};
 use std::sync::Arc;
@@ -94,4 +94,48 @@ fn status_names_are_those_of_the_error_codes() {
         let name = unsafe { CStr::from_ptr(target_status_name(code as i32)) };
         assert_eq!(name.to_str(), Ok(code.as_str()));
     }
+}
+
+/// A client that decides on this machine and whose CDN nobody is.
+fn on_device(more: &str) -> (*mut target_client, serde_json::Value) {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
+    let config = format!(
+        r#"{{"client":"acme","organization_id":"1@AdobeOrg","decisioning_method":"on-device","proxy":"none",
+            "secure":false,"cdn_base_path":"{nobody}","target_location_hint":"35","maximum_wait_ready":0{more}}}"#
+    );
+    let config = CString::new(config).unwrap();
+    let (mut client, mut result) = (std::ptr::null_mut(), std::ptr::null_mut());
+    assert_eq!(target_client_create(config.as_ptr(), &mut client, &mut result), 0);
+    (client, take(result))
+}
+
+#[test]
+fn a_client_without_its_artifact_is_made_and_says_so() {
+    let (client, made) = on_device("");
+    assert_eq!(made, serde_json::json!({"ready": false}));
+    let mut result = std::ptr::null_mut();
+    assert_eq!(target_client_wait_ready(client, 0, &mut result), ErrorCode::Pending as i32);
+    assert_eq!(take(result)["retryable"], true);
+    assert_eq!(target_client_refresh(client, &mut result), ErrorCode::Network as i32);
+    assert_eq!(take(result)["phase"], "connect");
+    assert_eq!(target_client_stats(client, &mut result), 0);
+    let artifact = take(result)["artifact"].clone();
+    assert!(artifact["version"].is_null() && artifact["failures"].as_u64() >= Some(1), "{artifact}");
+    target_client_free(client);
+}
+
+#[test]
+fn a_client_with_an_artifact_is_ready_when_it_is_made() {
+    let payload = r#","artifact_payload":{"version":"1.0.0","meta":{},"globalMbox":"target-global-mbox",
+        "geoTargetingEnabled":false,"responseTokens":[],"remoteMboxes":[],"localMboxes":[],"remoteViews":[],
+        "localViews":[],"rules":{"mboxes":{},"views":{}}}"#;
+    let (client, made) = on_device(payload);
+    assert_eq!(made, serde_json::json!({"ready": true}));
+    let mut result = std::ptr::null_mut();
+    assert_eq!(target_client_wait_ready(client, u64::MAX, &mut result), 0);
+    assert_eq!(take(result), made);
+    assert_eq!(target_client_stats(client, &mut result), 0);
+    let artifact = take(result)["artifact"].clone();
+    assert_eq!((&artifact["version"], &artifact["location"]), (&"1.0.0".into(), &"Not Applicable".into()));
+    target_client_free(client);
 }

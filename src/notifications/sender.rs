@@ -4,7 +4,8 @@
 //! together, in the order of their decisions. Requests of one session go one after the other. What may succeed later is sent again, with
 //! backoff, until its time to live; its `impressionId`s keep it from counting twice. No lock is held while sending.
 
-use std::collections::{HashSet, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -30,7 +31,7 @@ const DEFAULT_TIME_TO_LIVE: Duration = Duration::from_millis(1_800_000);
 /// The impressions of one decision.
 #[derive(Debug)]
 pub(crate) struct ImpressionBatch {
-    pub session_id: String,
+    pub session_id: Arc<str>,
     /// Of the URL.
     pub query: String,
     pub cluster: Option<String>,
@@ -81,11 +82,24 @@ struct Waiting {
     attempts: u32,
 }
 
+/// What waits of one session. It is known while anything of it waits or is on its way.
+#[derive(Default)]
+struct Session {
+    waiting: VecDeque<Waiting>,
+    in_flight: bool,
+}
+
+/// A session that may be served, by the time of its first batch and then in the order of arrival.
+type Turn = Reverse<(Instant, u64, Arc<str>)>;
+
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<Waiting>,
-    /// Sessions with a request on its way.
-    sessions: HashSet<String>,
+    sessions: HashMap<Arc<str>, Session>,
+    /// Of each session with something that waits and nothing on its way.
+    turns: BinaryHeap<Turn>,
+    last_turn: u64,
+    /// Batches in all sessions.
+    waiting: usize,
     in_flight: Vec<Arc<CallControl>>,
     workers: Vec<JoinHandle<()>>,
     idle: usize,
@@ -94,7 +108,7 @@ struct State {
     counts: QueueStats,
     /// Set by the first close: no more is taken, and waits are cut short.
     closing: bool,
-    /// What was pending when it began, and how the counts stood.
+    /// How the counts stood when it began.
     at_close: Option<QueueStats>,
     stopped: bool,
 }
@@ -114,26 +128,68 @@ impl ImpressionBatch {
 }
 
 impl State {
-    /// Adds what can go out together with a batch that is about to, up to a number of notifications. Another of its
-    /// session that cannot ends it, so that the order stays.
-    fn gather(&mut self, first: &mut Waiting, most: usize) {
-        if first.attempts > 0 {
-            return;
+    fn push(&mut self, waiting: Waiting) {
+        let (session, due) = (Arc::clone(&waiting.batch.session_id), waiting.due);
+        let known = self.sessions.entry(Arc::clone(&session)).or_default();
+        known.waiting.push_back(waiting);
+        let has_turn = known.in_flight || known.waiting.len() > 1;
+        self.waiting += 1;
+        if !has_turn {
+            self.add_turn(due, session);
         }
-        let mut at = 0;
-        while let Some(other) = self.waiting.get(at) {
-            if other.batch.session_id != first.batch.session_id {
-                at += 1;
-                continue;
-            }
-            let together = first.batch.notifications.len() + other.batch.notifications.len();
-            if other.attempts > 0 || together > most || !other.batch.goes_with(&first.batch) {
-                return;
-            }
-            if let Some(other) = self.waiting.remove(at) {
-                first.batch.notifications.extend(other.batch.notifications);
-            }
+    }
+
+    fn add_turn(&mut self, due: Instant, session: Arc<str>) {
+        self.last_turn += 1;
+        self.turns.push(Reverse((due, self.last_turn, session)));
+    }
+
+    /// The next batch whose time has come, with what can go out together with it; its session is on its way then.
+    fn take_due(&mut self, now: Instant, settings: &Settings) -> Option<Waiting> {
+        let Reverse((due, _, session)) = self.turns.peek()?;
+        let session = self.sessions.get_mut(session)?;
+        let rushed = self.closing || self.waiting >= settings.max_batch;
+        let is_first_attempt = session.waiting.front().is_some_and(|first| first.attempts == 0);
+        if *due > now && !(rushed && is_first_attempt) {
+            return None;
         }
+        self.turns.pop();
+        session.in_flight = true;
+        let mut first = session.waiting.pop_front()?;
+        self.waiting -= 1;
+        while first.attempts == 0
+            && let Some(next) = session.waiting.front()
+            && next.attempts == 0
+            && next.batch.notifications.len() + first.batch.notifications.len() <= settings.max_batch
+            && next.batch.goes_with(&first.batch)
+            && let Some(next) = session.waiting.pop_front()
+        {
+            self.waiting -= 1;
+            first.batch.notifications.extend(next.batch.notifications);
+        }
+        Some(first)
+    }
+
+    /// The session's request is over; what is left of it goes first.
+    fn land(&mut self, session: &Arc<str>, again: Option<Waiting>) {
+        let Some(known) = self.sessions.get_mut(session) else { return };
+        known.in_flight = false;
+        self.waiting += usize::from(again.is_some());
+        if let Some(again) = again {
+            known.waiting.push_front(again);
+        }
+        match known.waiting.front().map(|first| first.due) {
+            Some(due) => self.add_turn(due, Arc::clone(session)),
+            None => _ = self.sessions.remove(session),
+        }
+    }
+
+    /// Everything that waits, for good.
+    fn take_all(&mut self) -> Vec<Waiting> {
+        self.turns.clear();
+        self.waiting = 0;
+        let sessions = self.sessions.values_mut();
+        sessions.flat_map(|session| std::mem::take(&mut session.waiting)).collect()
     }
 }
 
@@ -151,8 +207,10 @@ struct Settings {
 
 struct Shared {
     state: Mutex<State>,
-    /// Something changed that a worker or a closing thread may wait for.
+    /// Wakes workers.
     changed: Condvar,
+    /// Wakes those who close, once they do.
+    ended: Condvar,
     settings: Settings,
 }
 
@@ -165,6 +223,7 @@ impl ImpressionSender {
         ImpressionSender(Arc::new(Shared {
             state: Mutex::default(),
             changed: Condvar::new(),
+            ended: Condvar::new(),
             settings: Settings {
                 edge: Arc::clone(edge),
                 max_queued: queue.max_queued,
@@ -186,18 +245,20 @@ impl ImpressionSender {
     pub(crate) fn submit(&self, batch: ImpressionBatch) -> Result<(), ImpressionBatch> {
         let shared = &self.0;
         let count = batch.notifications.len() as u64;
+        let now = Instant::now();
+        let expires = now.checked_add(shared.settings.time_to_live).unwrap_or(now + DEFAULT_TIME_TO_LIVE);
+        let due = now + shared.settings.linger;
+        let request_id = ids::uuid();
         let mut state = lock(&shared.state);
         if state.closing || state.counts.pending.saturating_add(count) > shared.settings.max_queued {
             state.counts.not_queued += count;
             return Err(batch);
         }
-        let now = Instant::now();
-        let expires = now.checked_add(shared.settings.time_to_live).unwrap_or(now + DEFAULT_TIME_TO_LIVE);
-        let due = now + shared.settings.linger;
-        state.waiting.push_back(Waiting { batch, request_id: ids::uuid(), expires, due, attempts: 0 });
+        state.push(Waiting { batch, request_id, expires, due, attempts: 0 });
         state.counts.accepted += count;
         state.counts.pending += count;
-        if state.idle == 0 && state.workers.len() < shared.settings.workers {
+        let starts_worker = state.idle == 0 && state.workers.len() < shared.settings.workers;
+        if starts_worker {
             let for_thread = Arc::clone(shared);
             let thread = std::thread::Builder::new().name("target-sender".into()).spawn(move || work(&for_thread));
             match thread {
@@ -209,10 +270,11 @@ impl ImpressionSender {
             }
         }
         // A worker that wakes in time anyhow finds this batch then.
-        let wakes = state.next_wake.is_none_or(|at| due < at) || state.waiting.len() == shared.settings.max_batch;
+        let wakes =
+            state.idle > 0 && (state.next_wake.is_none_or(|at| due < at) || state.waiting == shared.settings.max_batch);
         drop(state);
         if wakes {
-            shared.changed.notify_all();
+            shared.changed.notify_one();
         }
         Ok(())
     }
@@ -230,25 +292,29 @@ impl ImpressionSender {
         let before = *state.at_close.get_or_insert(counts);
         state.closing = true;
         shared.changed.notify_all();
-        while state.counts.pending > 0 && !state.workers.is_empty() {
+        while state.is_busy() && !state.workers.is_empty() {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             state = match left {
                 Some(left) if left.is_zero() => break,
-                Some(left) => shared.changed.wait_timeout(state, left).unwrap_or_else(|e| e.into_inner()).0,
-                None => shared.changed.wait(state).unwrap_or_else(|e| e.into_inner()),
+                Some(left) => shared.ended.wait_timeout(state, left).unwrap_or_else(|e| e.into_inner()).0,
+                None => shared.ended.wait(state).unwrap_or_else(|e| e.into_inner()),
             };
         }
-        for late in std::mem::take(&mut state.waiting) {
-            shared.drop_batch(&mut state, &late, "closed");
+        let late = state.take_all();
+        for waiting in &late {
+            state.counts.give_up(waiting);
         }
-        let in_flight: Vec<_> = state.in_flight.clone();
+        let in_flight = state.in_flight.clone();
         drop(state);
+        for waiting in &late {
+            shared.settings.emit_dropped(waiting, "closed");
+        }
         for control in in_flight {
             control.end_call(End::Closed);
         }
         let mut state = lock(&shared.state);
-        while state.counts.pending > 0 && !state.in_flight.is_empty() {
-            state = shared.changed.wait(state).unwrap_or_else(|e| e.into_inner());
+        while state.is_busy() && !state.workers.is_empty() {
+            state = shared.ended.wait(state).unwrap_or_else(|e| e.into_inner());
         }
         DeliveryCounts {
             acknowledged: state.counts.acknowledged - before.acknowledged,
@@ -271,66 +337,195 @@ impl ImpressionSender {
         };
         self.0.changed.notify_all();
         for worker in workers.into_iter().filter(|_| join) {
-            // It catches nothing that could panic, so there is nothing to learn from the result.
+            // Nothing is to be learnt from the result.
             let _ = worker.join();
         }
+        self.0.ended.notify_all();
+    }
+}
+
+impl State {
+    /// Whether anything waits or is on its way.
+    fn is_busy(&self) -> bool {
+        self.counts.pending > 0 || !self.in_flight.is_empty()
+    }
+}
+
+impl QueueStats {
+    fn give_up(&mut self, waiting: &Waiting) {
+        self.settle(waiting.batch.notifications.len(), |counts| &mut counts.dropped);
+    }
+
+    fn settle(&mut self, count: usize, outcome: impl FnOnce(&mut QueueStats) -> &mut u64) {
+        *outcome(self) += count as u64;
+        self.pending -= count as u64;
     }
 }
 
 fn work(shared: &Shared) {
     process::enter_library_thread();
+    let settings = &shared.settings;
     let mut state = lock(&shared.state);
-    loop {
-        if state.stopped {
-            return;
-        }
+    while !state.stopped {
         let now = Instant::now();
-        let rushed = state.closing || state.waiting.len() >= shared.settings.max_batch;
-        let ready = |waiting: &Waiting, sessions: &HashSet<String>| {
-            let is_due = waiting.due <= now || (rushed && waiting.attempts == 0);
-            is_due && !sessions.contains(&waiting.batch.session_id)
-        };
-        let next = state.waiting.iter().position(|waiting| ready(waiting, &state.sessions));
-        let Some(mut waiting) = next.and_then(|at| state.waiting.remove(at)) else {
-            let soonest = state.waiting.iter().map(|waiting| waiting.due).min();
+        let Some(waiting) = state.take_due(now, settings) else {
+            let soonest = state.turns.peek().map(|Reverse((due, ..))| *due).filter(|due| *due > now);
             state.idle += 1;
-            state.next_wake = soonest.filter(|due| *due > now);
-            state = match soonest.map(|due| due.saturating_duration_since(now)) {
-                // Ready but for its session: that request's end wakes us.
-                Some(wait) if !wait.is_zero() => {
-                    shared.changed.wait_timeout(state, wait).unwrap_or_else(|e| e.into_inner()).0
+            state.next_wake = soonest;
+            state = match soonest {
+                Some(due) => {
+                    let left = due.saturating_duration_since(now);
+                    shared.changed.wait_timeout(state, left).unwrap_or_else(|e| e.into_inner()).0
                 }
-                _ => shared.changed.wait(state).unwrap_or_else(|e| e.into_inner()),
+                // The end of a request, or a submission, wakes.
+                None => shared.changed.wait(state).unwrap_or_else(|e| e.into_inner()),
             };
             state.idle -= 1;
             continue;
         };
+        let session = Arc::clone(&waiting.batch.session_id);
         if waiting.expires <= now {
-            shared.drop_batch(&mut state, &waiting, "expired");
-            shared.changed.notify_all();
-            continue;
+            state.counts.give_up(&waiting);
+            state.land(&session, None);
+            drop(state);
+            settings.emit_dropped(&waiting, "expired");
+            state = lock(&shared.state);
+        } else {
+            let control = Arc::new(CallControl::new(settings.timeout));
+            state.in_flight.push(Arc::clone(&control));
+            drop(state);
+            let outcome = settings.send(&waiting, &control);
+            let verdict = Verdict::of(outcome, waiting, &control, settings);
+            verdict.emit(settings);
+            state = lock(&shared.state);
+            state.in_flight.retain(|other| !Arc::ptr_eq(other, &control));
+            state.counts.settle(verdict.acknowledged.len(), |counts| &mut counts.acknowledged);
+            match verdict.rest {
+                Rest::None => state.land(&session, None),
+                Rest::Rejected(batch, _) => {
+                    state.counts.settle(batch.batch.notifications.len(), |counts| &mut counts.rejected);
+                    state.land(&session, None);
+                }
+                Rest::Closed(batch) => {
+                    state.counts.give_up(&batch);
+                    state.land(&session, None);
+                }
+                Rest::Again(batch) if state.stopped => {
+                    state.counts.give_up(&batch);
+                    state.land(&session, None);
+                }
+                Rest::Again(batch) => state.land(&session, Some(batch)),
+            }
         }
-        state.gather(&mut waiting, shared.settings.max_batch);
-        let control = Arc::new(CallControl::new(shared.settings.timeout));
-        state.in_flight.push(Arc::clone(&control));
-        state.sessions.insert(waiting.batch.session_id.clone());
-        drop(state);
-        let session = waiting.batch.session_id.clone();
-        let outcome = shared.send(&waiting, &control);
-        state = lock(&shared.state);
-        state.in_flight.retain(|other| !Arc::ptr_eq(other, &control));
-        state.sessions.remove(&session);
-        shared.settle(&mut state, waiting, outcome);
-        shared.changed.notify_all();
+        if state.closing {
+            shared.changed.notify_all();
+            shared.ended.notify_all();
+        } else if state.idle > 0 && state.turns.len() > 1 {
+            shared.changed.notify_one();
+        }
     }
 }
 
-impl Shared {
+/// What became of a batch that was sent.
+struct Verdict {
+    session: Arc<str>,
+    attempts: u32,
+    acknowledged: Vec<String>,
+    error: Option<TargetError>,
+    rest: Rest,
+}
+
+/// What a request did not settle.
+enum Rest {
+    None,
+    /// The edge will not take it.
+    Rejected(Waiting, TargetError),
+    /// The client was closed first.
+    Closed(Waiting),
+    /// It waits for another attempt.
+    Again(Waiting),
+}
+
+impl Verdict {
+    fn of(
+        outcome: Result<Acknowledgement, Undelivered>,
+        mut waiting: Waiting,
+        control: &CallControl,
+        settings: &Settings,
+    ) -> Verdict {
+        waiting.attempts += 1;
+        let (session, attempts) = (Arc::clone(&waiting.batch.session_id), waiting.attempts);
+        let (acknowledged, error) = match outcome {
+            Ok(acknowledgement) => {
+                waiting.batch.notifications.retain(|one| acknowledgement.unacknowledged.contains(&one.id));
+                (acknowledgement.acknowledged, None)
+            }
+            Err(Undelivered { error, .. }) => (Vec::new(), Some(error)),
+        };
+        let retryable = error.as_ref().is_none_or(TargetError::is_retryable);
+        let rest = if waiting.batch.notifications.is_empty() {
+            Rest::None
+        } else if control.end().is_some() {
+            Rest::Closed(waiting)
+        } else if let (false, Some(error)) = (retryable, &error) {
+            Rest::Rejected(waiting, error.clone())
+        } else {
+            // The edge may ask for a wait, but not for any length of it.
+            let asked = error.as_ref().and_then(|error| error.details().retry_after_ms).unwrap_or(0);
+            let asked = Duration::from_millis(asked).min(settings.retry.max_delay.saturating_mul(10));
+            waiting.due = Instant::now() + backoff(&settings.retry, attempts).max(asked);
+            Rest::Again(waiting)
+        };
+        Verdict { session, attempts, acknowledged, error, rest }
+    }
+
+    fn emit(&self, settings: &Settings) {
+        if !self.acknowledged.is_empty() {
+            settings.emit("notification_acknowledged", &self.session, self.attempts, &self.acknowledged, |_| {});
+        }
+        let (rest, closed) = match &self.rest {
+            Rest::None => return,
+            Rest::Rejected(rest, _) | Rest::Again(rest) => (rest, false),
+            Rest::Closed(rest) => (rest, true),
+        };
+        if closed {
+            settings.emit_dropped(rest, "closed");
+            return;
+        }
+        let ids = rest.batch.ids();
+        if let Some(error) = &self.error {
+            crate::log::warn(format_args!("{} impressions were not delivered: {error}", ids.len()));
+            settings.edge.events.emit("send_notification_error", |event| {
+                event.raw("error", &error.to_json());
+                event.strings("ids", &ids);
+            });
+        }
+        if let Rest::Rejected(_, error) = &self.rest {
+            let details = error.details();
+            settings.emit("notification_rejected", &self.session, self.attempts, &ids, |event| {
+                event.string("reason", "rejected");
+                if let Some(status) = details.http_status {
+                    event.number("http_status", status);
+                }
+                if let Some(message) = &details.api_message {
+                    event.string("api_message", message);
+                }
+            });
+        }
+    }
+}
+
+impl ImpressionBatch {
+    fn ids(&self) -> Vec<String> {
+        self.notifications.iter().map(|notification| notification.id.clone()).collect()
+    }
+}
+
+impl Settings {
     fn send(&self, waiting: &Waiting, control: &Arc<CallControl>) -> Result<Acknowledgement, Undelivered> {
-        let edge = &self.settings.edge;
         let batch = &waiting.batch;
-        let urls = edge.urls(batch.cluster.as_deref(), &batch.query);
-        let telemetry = edge.telemetry.take();
+        let urls = self.edge.urls(batch.cluster.as_deref(), &batch.query);
+        let telemetry = self.edge.telemetry.take();
         let texts: Vec<&str> = batch.notifications.iter().map(|notification| &*notification.text).collect();
         let body = impressions_body(&waiting.request_id, &batch.common, &telemetry, &texts);
         let header_id = ids::uuid();
@@ -342,99 +537,46 @@ impl Shared {
             repeatable: true,
         };
         // Repeating is this queue's business, but for a cluster that gives way to the default host.
-        let policy = RetryPolicy { max_attempts: 2, ..self.settings.retry };
-        let delivered = deliver(&*edge.transport, &shipment, &policy, control, &edge.stats);
+        let policy = RetryPolicy { max_attempts: 2, ..self.retry };
+        let delivered = deliver(&*self.edge.transport, &shipment, &policy, control, &self.edge.stats);
         if delivered.is_err() {
-            edge.telemetry.put_back(telemetry);
+            self.edge.telemetry.put_back(telemetry);
         }
-        let ids: Vec<String> = batch.notifications.iter().map(|notification| notification.id.clone()).collect();
+        let ids = batch.ids();
         let mut acknowledgement = Acknowledgement::default();
-        match Answer::new(delivered?.body) {
+        let answer = Answer::new(delivered?.body);
+        match answer.as_ref().map(Answer::document) {
+            Ok(Ok(document)) => acknowledge(document.root(), &ids, &mut acknowledgement),
             // The status says that it was processed; an answer that says nothing more acknowledges all.
-            Ok(answer) => match answer.document() {
-                Ok(document) => acknowledge(document.root(), &ids, &mut acknowledgement),
-                Err(_) => acknowledgement.acknowledged = ids,
-            },
-            Err(_) => acknowledgement.acknowledged = ids,
+            _ => acknowledgement.acknowledged = ids,
         }
         Ok(acknowledgement)
     }
 
-    fn settle(&self, state: &mut State, mut waiting: Waiting, outcome: Result<Acknowledgement, Undelivered>) {
-        waiting.attempts += 1;
-        let error = match outcome {
-            Ok(acknowledgement) => {
-                let count = acknowledgement.acknowledged.len() as u64;
-                state.counts.acknowledged += count;
-                state.counts.pending -= count;
-                self.emit("notification_acknowledged", &waiting, &acknowledgement.acknowledged, None, None);
-                if acknowledgement.unacknowledged.is_empty() {
-                    return;
-                }
-                waiting.batch.notifications.retain(|one| acknowledgement.unacknowledged.contains(&one.id));
-                None
-            }
-            Err(Undelivered { error, .. }) => Some(error),
-        };
-        let ids: Vec<String> = waiting.batch.notifications.iter().map(|one| one.id.clone()).collect();
-        let closed = matches!(error, Some(TargetError::Closed(_)));
-        if state.stopped || closed {
-            self.drop_batch(state, &waiting, "closed");
-            return;
-        }
-        let retryable = error.as_ref().is_none_or(TargetError::is_retryable);
-        if let Some(error) = &error {
-            crate::log::warn(format_args!("impressions of {} notifications were not delivered: {error}", ids.len()));
-            self.settings.edge.events.emit("send_notification_error", |event| {
-                event.raw("error", &error.to_json());
-                event.strings("ids", &ids);
-            });
-        }
-        if !retryable {
-            let count = ids.len() as u64;
-            state.counts.rejected += count;
-            state.counts.pending -= count;
-            self.emit("notification_rejected", &waiting, &ids, Some("rejected"), error.as_ref());
-            return;
-        }
-        // The edge may ask for a wait, but not for any length of it.
-        let asked = error.and_then(|error| error.details().retry_after_ms).unwrap_or(0);
-        let asked = Duration::from_millis(asked).min(self.settings.retry.max_delay.saturating_mul(10));
-        let pause = backoff(&self.settings.retry, waiting.attempts).max(asked);
-        waiting.due = Instant::now() + pause;
-        state.waiting.push_back(waiting);
-    }
-
-    fn drop_batch(&self, state: &mut State, waiting: &Waiting, reason: &str) {
-        let ids: Vec<String> = waiting.batch.notifications.iter().map(|one| one.id.clone()).collect();
-        state.counts.dropped += ids.len() as u64;
-        state.counts.pending -= ids.len() as u64;
-        self.emit("notification_dropped", waiting, &ids, Some(reason), None);
+    fn emit_dropped(&self, waiting: &Waiting, reason: &str) {
+        let batch = &waiting.batch;
+        self.emit("notification_dropped", &batch.session_id, waiting.attempts, &batch.ids(), |event| {
+            event.string("reason", reason);
+        });
     }
 
     fn emit(
         &self,
         kind: &'static str,
-        waiting: &Waiting,
+        session: &str,
+        attempts: u32,
         ids: &[String],
-        reason: Option<&str>,
-        error: Option<&TargetError>,
+        more: impl FnOnce(&mut ObjectWriter<'_>),
     ) {
-        self.settings.edge.events.emit(kind, |event| {
+        self.edge.events.emit(kind, |event| {
             event.strings("ids", ids);
-            event.string("session_id", &waiting.batch.session_id);
-            if let Some(reason) = reason {
-                event.string("reason", reason);
-            }
-            if let Some(details) = error.map(TargetError::details) {
-                if let Some(status) = details.http_status {
-                    event.number("http_status", status);
-                }
-                if let Some(message) = &details.api_message {
-                    event.string("api_message", message);
-                }
-            }
-            event.number("attempts", waiting.attempts);
+            event.string("session_id", session);
+            more(event);
+            event.number("attempts", attempts);
         });
     }
 }
+
+#[cfg(test)]
+#[path = "sender_tests.rs"]
+mod tests;

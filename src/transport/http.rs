@@ -174,6 +174,10 @@ impl HttpTransport {
         let status = response.status().as_u16();
         // What explains a failure is an HTML page at best. Reading a short one keeps the connection.
         let limit = if is_success(status) { request.max_bytes } else { request.max_bytes.min(MAX_EXPLANATION) };
+        // Hundreds of megabytes are not read only to be thrown away.
+        if is_success(status) && response.body().content_length().is_some_and(|claimed| claimed > limit) {
+            return Err(ureq::Error::BodyExceedsLimit(limit));
+        }
         let mut body = read_body(&mut response, limit)?;
         if !is_success(status) {
             body = Vec::new();
@@ -191,9 +195,6 @@ fn is_success(status: u16) -> bool {
 fn read_body(response: &mut Response<Body>, limit: u64) -> Result<Vec<u8>, ureq::Error> {
     let status = response.status().as_u16();
     let claimed = response.body().content_length().unwrap_or(0);
-    if claimed > limit && is_success(status) {
-        return Err(ureq::Error::BodyExceedsLimit(limit));
-    }
     // One read where the length is known; what claims to be large has to prove it.
     let mut body = Vec::with_capacity(claimed.min(64 * 1024) as usize + 1);
     let read = response.body_mut().as_reader().take(limit + 1).read_to_end(&mut body);
@@ -452,5 +453,98 @@ mod tests {
             let error = extra_headers(&config).unwrap_err();
             assert_eq!(error.details().field.as_deref(), Some(&*format!("headers.{name}")));
         }
+    }
+
+    /// Sends these pieces to whoever connects first, and holds the connection.
+    fn server(pieces: Vec<Vec<u8>>) -> (String, std::thread::JoinHandle<()>) {
+        use std::io::Write;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let serving = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            // The client may have had enough.
+            let _ = pieces.iter().try_for_each(|piece| stream.write_all(piece));
+            let _ = stream.read(&mut [0]);
+        });
+        (url, serving)
+    }
+
+    fn get(pieces: Vec<Vec<u8>>, control: &Arc<CallControl>) -> Result<GetAnswer, Failure> {
+        let mut config = ClientConfig::new("acme", "1@AdobeOrg");
+        config.proxy = crate::config::ProxySetting::None;
+        let transport = HttpTransport::new(&config).unwrap();
+        let (url, serving) = server(pieces);
+        let answer = transport.get(&GetRequest { url: &url, headers: &[], max_bytes: 1000 }, control);
+        transport.shut_down();
+        drop(transport);
+        serving.join().unwrap();
+        answer
+    }
+
+    fn call() -> Arc<CallControl> {
+        Arc::new(CallControl::new(std::time::Duration::from_secs(30)))
+    }
+
+    /// Stored blocks of that many bytes each, without the end that makes it whole.
+    fn gzip(blocks: usize, length: u16) -> Vec<u8> {
+        let mut bytes = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff".to_vec();
+        for _ in 0..blocks {
+            bytes.push(0);
+            bytes.extend(length.to_le_bytes());
+            bytes.extend((!length).to_le_bytes());
+            bytes.extend(std::iter::repeat_n(b'x', length.into()));
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_get_has_the_headers_that_are_wanted_and_its_body() {
+        let head = "HTTP/1.1 200 OK\r\nETag: \"a\"\r\nX-Geo-City: PARIS\r\nX-Other: x\r\nContent-Length: 1000\r\n\r\n";
+        let answer = get(vec![head.into(), vec![b'x'; 1000]], &call()).unwrap();
+        assert_eq!((answer.status, answer.body.len()), (200, 1000));
+        assert_eq!(answer.headers, [("etag", "\"a\"".to_owned()), ("x-geo-city", "PARIS".to_owned())]);
+    }
+
+    #[test]
+    fn a_body_above_the_limit_is_refused_claimed_or_real_packed_or_not() {
+        let head = |header: &str| format!("HTTP/1.1 200 OK\r\n{header}\r\n\r\n").into_bytes();
+        let chunked = head("Transfer-Encoding: chunked");
+        let packed = head("Content-Encoding: gzip\r\nTransfer-Encoding: chunked");
+        let inflated = gzip(4, 60_000);
+        let size = |bytes: &[u8]| format!("{:x}\r\n", bytes.len()).into_bytes();
+        for pieces in [
+            vec![head("Content-Length: 1001")],
+            vec![head("Content-Length: 314572800")],
+            vec![chunked, b"3e9\r\n".to_vec(), vec![b'x'; 1001]],
+            vec![packed, size(&inflated), inflated],
+        ] {
+            let failure = get(pieces, &call()).unwrap_err();
+            assert_eq!(failure.kind, FailureKind::InvalidResponse);
+            assert_eq!(failure.message, "the answer has more than 1000 bytes");
+        }
+    }
+
+    #[test]
+    fn what_explains_a_failure_is_left_out_and_cannot_fail() {
+        let endless = "HTTP/1.1 404 X\r\nTransfer-Encoding: chunked\r\n\r\n3e7\r\nsorry";
+        let damaged = "HTTP/1.1 404 X\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nsorry";
+        for answer in [endless, damaged] {
+            let control = Arc::new(CallControl::new(std::time::Duration::from_millis(300)));
+            let answer = get(vec![answer.into()], &control).unwrap();
+            assert_eq!((answer.status, answer.body.len()), (404, 0));
+        }
+    }
+
+    #[test]
+    fn patience_ends_an_answer_that_stops_coming() {
+        let control = call();
+        let failure = {
+            let patience = std::time::Duration::from_millis(100);
+            let _limited = control.limit(std::time::Duration::from_secs(20), Some(patience));
+            get(vec![b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345".to_vec()], &control).unwrap_err()
+        };
+        assert_eq!((failure.kind, failure.phase, failure.temporary), (FailureKind::Network, Phase::Receive, true));
+        assert_eq!(failure.message, "reading the answer took too long (nothing came for 100 ms)");
     }
 }

@@ -10,6 +10,8 @@ pub(crate) mod http;
 pub(crate) mod proxy;
 pub(crate) mod resolver;
 pub(crate) mod retry;
+#[cfg(test)]
+pub(crate) mod scripted;
 pub(crate) mod tcp;
 pub(crate) mod tls;
 

@@ -45,16 +45,25 @@ fn base64(text: &str) -> Vec<u8> {
     digits.chunks(4).flat_map(group).collect()
 }
 
-/// The artifact of a download, and whether the masked form held it.
-pub fn downloaded(cdn: &Value, organization: &str) -> Option<(Value, bool)> {
+/// The artifact of a download, and whether it was masked.
+pub fn downloaded(input: &Value) -> Option<(Value, bool)> {
+    let cdn = input.get("cdn")?;
+    let config = &input["config"];
     if !matches!(cdn["status"].as_u64(), Some(200..300)) {
         return None;
     }
+    let named = config["artifactLocation"].as_str().map(|location| location.split('?').next().unwrap_or(location));
+    let is_masked = match config["artifactFormat"].as_str() {
+        Some(format) => format == "bin",
+        None => named.is_some_and(|location| location.ends_with(".bin")),
+    };
     let body = body(cdn);
-    match serde_json::from_slice(&body) {
-        Ok(artifact) => Some((artifact, false)),
-        Err(_) => unmasked(&body, organization).map(|artifact| (artifact, true)),
-    }
+    let artifact = if is_masked {
+        unmasked(&body, config["organizationId"].as_str().unwrap_or_default())
+    } else {
+        serde_json::from_slice(&body).ok()
+    };
+    artifact.map(|artifact| (artifact, is_masked))
 }
 
 /// decisioning.md section 1: 8 bytes of prefix and version, a key of 32, the rest masked with both.
@@ -72,11 +81,11 @@ pub fn is_supported(artifact: &Value) -> bool {
 
 /// Whether we accept it.
 pub fn is_usable(artifact: &Value) -> bool {
-    artifact.is_object() && is_supported(artifact)
+    is_supported(artifact) && artifact["rules"].is_object()
 }
 
 /// Members that every JavaScript object has: the recorded client found them when it looked for an mbox's rules.
-const OBJECT_MEMBERS: [&str; 12] = [
+pub const OBJECT_MEMBERS: [&str; 12] = [
     "__defineGetter__",
     "__defineSetter__",
     "__lookupGetter__",
@@ -121,9 +130,9 @@ pub fn repaired(artifact: &Value, operator: Option<&str>) -> (Value, Vec<Value>)
             });
         }
     }
-    for name in OBJECT_MEMBERS {
-        let rules = artifact["rules"]["mboxes"].as_object_mut().expect("made above");
-        rules.entry(name).or_insert_with(|| json!([]));
+    for (name, kind) in OBJECT_MEMBERS.iter().flat_map(|name| [(name, "mboxes"), (name, "views")]) {
+        let rules = artifact["rules"][kind].as_object_mut().expect("made above");
+        rules.entry(*name).or_insert_with(|| json!([]));
     }
     (artifact, removed)
 }
@@ -135,6 +144,46 @@ fn is_well_formed(rule: &Value) -> bool {
     let lists_fit = ["options", "metrics"].iter().all(|key| consequence.get(*key).is_none_or(is_list_of_objects));
     let options_fit = consequence["options"].as_array().into_iter().flatten().all(is_fine);
     rule["meta"].is_object() && consequence.is_object() && lists_fit && options_fit
+}
+
+/// The artifact in which the rules whose conditions are like that match where they did not, and the other way
+/// round. `matched` tells of a rule whether it did.
+pub fn inverted(artifact: &Value, is_odd: impl Fn(&Value) -> bool, matched: impl Fn(&Value) -> bool) -> Option<Value> {
+    let mut inverted = artifact.clone();
+    let mut count = 0;
+    for group in ["mboxes", "views"] {
+        let lists = inverted["rules"].get_mut(group).and_then(Value::as_object_mut);
+        for list in lists.into_iter().flat_map(Map::values_mut) {
+            for rule in list.as_array_mut().into_iter().flatten().filter(|rule| is_odd(&rule["condition"])) {
+                rule["condition"] = Value::from(!matched(rule));
+                count += 1;
+            }
+        }
+    }
+    (count > 0).then_some(inverted)
+}
+
+/// Whether a condition reduces from an initial value that has to be evaluated first.
+pub fn reduces_from_a_rule(condition: &Value) -> bool {
+    match condition {
+        Value::Object(members) => members.iter().any(|(name, operands)| {
+            (name == "reduce" && operands[2].as_object().is_some_and(|rule| rule.len() == 1))
+                || reduces_from_a_rule(operands)
+        }),
+        Value::Array(elements) => elements.iter().any(reduces_from_a_rule),
+        _ => false,
+    }
+}
+
+/// Whether a condition asks for what JavaScript's objects inherit.
+pub fn asks_for_inherited(condition: &Value) -> bool {
+    let is_inherited = |path: &str| path.split('.').any(|key| OBJECT_MEMBERS.contains(&key));
+    match condition {
+        Value::String(text) => is_inherited(text),
+        Value::Object(members) => members.values().any(asks_for_inherited),
+        Value::Array(elements) => elements.iter().any(asks_for_inherited),
+        _ => false,
+    }
 }
 
 /// Whether a condition has an operation of that name anywhere.
@@ -174,7 +223,7 @@ mod tests {
         rules[4]["condition"] = json!({"and": [true, {"a.b": []}]});
         let (left, removed) = repaired(&json!({"rules": {"mboxes": {"m": rules}}}), Some("a.b"));
         assert_eq!(left["rules"]["mboxes"]["m"], json!([rule("good")]));
-        assert_eq!(left["rules"]["views"], json!({}));
+        assert_eq!(left["rules"]["views"]["v"], Value::Null);
         assert_eq!(removed, ["meta", "option", "actions", "operator"]);
     }
 }

@@ -15,6 +15,8 @@ pub struct Decision<'c> {
     pub response: Value,
     /// The session of its cookie.
     pub session: String,
+    /// Its `tntId` is not the recorded one.
+    pub has_own_id: bool,
     /// The recorded location hint and ours, where they differ.
     pub hints: Option<(String, Option<String>)>,
 }
@@ -25,7 +27,7 @@ impl Decision<'_> {
     }
 
     fn is_of(&self, visitor: &Value) -> bool {
-        let same = |key: &str| self.response["id"][key] == visitor[key] || self.hints.is_some();
+        let same = |key: &str| self.response["id"][key] == visitor[key] || self.has_own_id;
         self.executes() && same("tntId") && same("marketingCloudVisitorId")
     }
 }
@@ -39,6 +41,27 @@ struct Expected {
     body: Value,
 }
 
+/// Takes the telemetry out of a body. It goes with any request that is sent, so it is compared over all of them.
+fn take_telemetry(body: &mut Value) -> Vec<Value> {
+    let telemetry = body.as_object_mut().and_then(|body| body.shift_remove("telemetry"));
+    telemetry.and_then(|telemetry| telemetry["entries"].as_array().cloned()).unwrap_or_default()
+}
+
+/// Entries come in their order. Those that had a request of their own wait for another one, which may not come.
+fn judge_telemetry(recorded: &[(Value, bool)], ours: &[Value], bindings: &mut Bindings) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    let mut ours = ours.iter().peekable();
+    for (entry, must_come) in recorded {
+        let fits = |own: &&Value| compare("telemetry", entry, own, &mut bindings.clone()).is_empty();
+        if ours.next_if(fits).is_none() && *must_come {
+            let own = ours.next().unwrap_or(&Value::Null);
+            differences.push(Difference::new("telemetry", entry, own));
+        }
+    }
+    differences.extend(ours.map(|own| Difference::new("telemetry", "nothing", own)));
+    differences
+}
+
 /// Holds our requests against the recorded ones.
 pub fn judge(
     recorded: &Value,
@@ -48,8 +71,11 @@ pub fn judge(
     rules: &mut Rules,
 ) -> Vec<Difference> {
     let mut expected = Vec::new();
+    let mut telemetry = Vec::new();
     let mut at = 0;
-    for request in recorded.as_array().into_iter().flatten() {
+    // What calls that we refuse, or have failed to answer as recorded, would have shown is not expected.
+    let recorded = recorded.as_array().filter(|_| !decisions.is_empty());
+    for request in recorded.into_iter().flatten() {
         let later = decisions.iter().enumerate().skip(at).find(|(_, decision)| decision.is_of(&request["body"]["id"]));
         let (found, decision) = match later {
             Some(found) => found,
@@ -59,16 +85,26 @@ pub fn judge(
             },
         };
         at = found + 1;
-        expected.extend(as_we_send(request, decision, rules));
+        let mut sent = as_we_send(request, decision, rules);
+        let entries = take_telemetry(&mut request["body"].clone());
+        telemetry.extend(entries.into_iter().map(|entry| (entry, sent.is_some())));
+        if let Some(sent) = &mut sent {
+            take_telemetry(&mut sent.body);
+        }
+        expected.extend(sent);
     }
     let mut differences = Vec::new();
+    let mut reported = Vec::new();
     for request in ours {
-        match take(&mut expected, request, bindings, rules) {
+        let mut request = request.clone();
+        reported.extend(take_telemetry(&mut request.body));
+        match take(&mut expected, &request, bindings, rules) {
             Ok(()) => {}
             Err(found) => differences.extend(found),
         }
     }
     differences.extend(expected.iter().map(|left| Difference::new("impressions", &left.body, "nothing")));
+    differences.extend(judge_telemetry(&telemetry, &reported, bindings));
     differences
 }
 
@@ -88,11 +124,7 @@ fn as_we_send(recorded: &Value, decision: &Decision<'_>, rules: &mut Rules) -> O
         body["context"].as_object_mut().map(|context| context.shift_remove("geo"));
         rules.insert(rules::GEO_WHEN_KNOWN);
     }
-    let visitor = &decision.response["id"];
-    if body["id"]["customerIds"] != visitor["customerIds"] {
-        rules.insert(rules::IDS_ONCE);
-    }
-    body["id"] = visitor.clone();
+    visitor(decision, &mut body["id"], rules);
     scope(decision.call, &mut body, rules);
     bodies::visitor_cookie(decision.call, &mut body, rules);
     bodies::context(&decision.call.request, &mut body, rules);
@@ -108,6 +140,19 @@ fn as_we_send(recorded: &Value, decision: &Decision<'_>, rules: &mut Rules) -> O
         };
     }
     Some(Expected { host, path: recorded["path"].clone(), query, body })
+}
+
+/// The visitor is that of the answer; there, rules have changed it where they had to.
+fn visitor(decision: &Decision<'_>, recorded: &mut Value, rules: &mut Rules) {
+    let ours = &decision.response["id"];
+    let ids = |visitor: &Value| visitor["customerIds"].as_array().cloned().unwrap_or_default();
+    if ids(recorded).len() > ids(ours).len() && ids(recorded).ends_with(&ids(ours)) {
+        recorded["customerIds"] = ours["customerIds"].clone();
+        rules.insert(rules::IDS_ONCE);
+    }
+    if decision.has_own_id {
+        recorded["tntId"] = ours["tntId"].clone();
+    }
 }
 
 /// Property and environment of the decision.
@@ -229,6 +274,7 @@ mod tests {
             call: &call,
             response: json!({"id": request["body"]["id"], "execute": {}}),
             session: "s".to_owned(),
+            has_own_id: false,
             hints: None,
         });
         let mut rules = Rules::new();

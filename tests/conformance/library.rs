@@ -1,6 +1,8 @@
 //! The library as the cases call it: JSON in, JSON or an error out.
 
-use adobe_target::{ClientConfig, TargetClient, TargetError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use adobe_target::{ClientConfig, LogLevel, TargetClient, TargetError, set_logger};
 use serde_json::{Map, Value, json};
 
 use crate::corpus;
@@ -61,6 +63,21 @@ pub fn destination(recorded: &Value, mock: &Mock, method: &str, args: &[Value]) 
             let _ = call(&client, method, args);
         }
     })
+}
+
+/// What the library logs meanwhile, down to debug. The logger is the whole process's, so one at a time; other
+/// threads' lines may be among them.
+pub fn logged<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
+    static LOGGER: Mutex<()> = Mutex::new(());
+    let _alone = LOGGER.lock().unwrap_or_else(PoisonError::into_inner);
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&lines);
+    let keep = move |_: LogLevel, line: &str| kept.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
+    set_logger(Some((LogLevel::Debug, Box::new(keep))));
+    let result = run();
+    set_logger(None);
+    let lines = std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner));
+    (result, lines)
 }
 
 /// An error by its JSON form.

@@ -1,13 +1,11 @@
 //! jsonlogic.json: rules and their values, by the door that the library keeps for its own tests.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use adobe_target::unversioned::json_logic;
-use adobe_target::{LogLevel, set_logger};
 use serde_json::Value;
 
 use crate::compare::{Bindings, Difference, compare};
 use crate::corpus::{self, Case};
+use crate::library;
 use crate::report::Verdict;
 use crate::rules::{self, Rules};
 
@@ -52,23 +50,10 @@ fn unwritable(value: &Value) -> Option<&str> {
 
 /// The result of a rule and what it logged.
 fn evaluate(rule: &Value, data: Option<&Value>) -> (Result<Value, String>, Vec<String>) {
-    // The logger is the whole process's. Other lines than a condition's have another beginning.
-    static LOGGER: Mutex<()> = Mutex::new(());
-    let _alone = LOGGER.lock().unwrap_or_else(PoisonError::into_inner);
-    let lines = Arc::new(Mutex::new(Vec::new()));
-    let kept = Arc::clone(&lines);
-    set_logger(Some((
-        LogLevel::Debug,
-        Box::new(move |_, line| {
-            let mut lines = kept.lock().unwrap_or_else(PoisonError::into_inner);
-            lines.extend(line.strip_prefix(LOG).map(str::to_owned));
-        }),
-    )));
     let data = data.map(corpus::to_text);
-    let result = json_logic(&corpus::to_text(rule), data.as_deref());
-    set_logger(None);
-    let lines = std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner));
-    (result, lines)
+    let (result, lines) = library::logged(|| json_logic(&corpus::to_text(rule), data.as_deref()));
+    // Other lines than a condition's have another beginning.
+    (result, lines.iter().filter_map(|line| line.strip_prefix(LOG)).map(str::to_owned).collect())
 }
 
 /// A recorded value as the line shows it.
@@ -155,7 +140,7 @@ mod tests {
             input,
             expected,
             quirk: String::new(),
-            recorded: Value::Null,
+            recorded: json!({}),
         })
     }
 

@@ -1,10 +1,9 @@
 //! A case of on-device decisioning, played to the library: what came back, and what each host was asked.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use adobe_target::{LogLevel, TargetClient, set_logger};
+use adobe_target::TargetClient;
 use serde_json::{Value, json};
 
 use crate::artifacts;
@@ -92,8 +91,7 @@ pub fn is_early(input: &Value) -> bool {
 
 /// Whether the client has an artifact when calls are made.
 pub fn is_ready(input: &Value, artifact: Option<&Value>) -> bool {
-    let organization = input["config"]["organizationId"].as_str().unwrap_or_default();
-    let downloaded = input.get("cdn").and_then(|cdn| artifacts::downloaded(cdn, organization));
+    let downloaded = artifacts::downloaded(input);
     !is_early(input) && artifact.or(downloaded.as_ref().map(|(read, _)| read)).is_some_and(artifacts::is_usable)
 }
 
@@ -119,7 +117,7 @@ pub fn play(input: &Value, artifact: Option<&Value>, keeps_log: bool) -> Played 
     }
     let calls = input["calls"].as_array().map_or(&[][..], Vec::as_slice);
     let make = || calls.iter().map(|call| made(&client, call)).collect();
-    (played.results, played.log) = if keeps_log { logged(make) } else { (make(), Vec::new()) };
+    (played.results, played.log) = if keeps_log { library::logged(make) } else { (make(), Vec::new()) };
     let _ = client.close(Some(LONG));
     while let Ok(event) = client.next_event(Some(Duration::ZERO)) {
         played.events.extend(corpus::parse_lossy(&event));
@@ -144,17 +142,6 @@ fn made(client: &TargetClient, call: &Value) -> Result<Value, Failure> {
     library::call(client, call["method"].as_str().unwrap_or_default(), args)
 }
 
-/// The logger is the process's own.
-static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-fn logged<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
-    let keep = |_: LogLevel, line: &str| LOG.lock().expect("no panic here").push(line.to_owned());
-    set_logger(Some((LogLevel::Debug, Box::new(keep))));
-    let result = run();
-    set_logger(None);
-    (result, std::mem::take(&mut LOG.lock().expect("no panic here")))
-}
-
 fn config(input: &Value, host: &str, artifact: Option<&Value>) -> Value {
     let now = input["now"].as_i64().unwrap_or_default();
     let mut config = library::config(&input["config"], Setting { host, now, through_proxy: true });
@@ -164,10 +151,12 @@ fn config(input: &Value, host: &str, artifact: Option<&Value>) -> Value {
         config["maximum_wait_ready"] = Value::from(1);
     }
     // No host here speaks TLS.
-    if let Some(location) = config.get_mut("artifactLocation")
-        && let Some(plain) = location.as_str().and_then(|url| url.strip_prefix("https://"))
-    {
-        *location = Value::from(format!("http://{plain}"));
+    for key in ["artifactLocation", "cdnBasePath"] {
+        if let Some(address) = config.get_mut(key)
+            && let Some(plain) = address.as_str().and_then(|url| url.strip_prefix("https://"))
+        {
+            *address = Value::from(format!("http://{plain}"));
+        }
     }
     config
 }

@@ -333,6 +333,9 @@ pub fn of_config(config: &Value) -> Vec<Objection> {
     if text("artifactFormat").is_some_and(|format| !matches!(format, "json" | "bin")) {
         objections.add(rules::WRONG_TYPE, "artifactFormat");
     }
+    if text("cdnEnvironment").is_some_and(|name| !matches!(name, "production" | "staging" | "development")) {
+        objections.add(rules::WRONG_TYPE, "cdnEnvironment");
+    }
     if text("serverDomain").is_some_and(|domain| domain.contains(['/', ' ', '?', '#', '@', '\\'])) {
         objections.add(rules::HOST, "serverDomain");
     }

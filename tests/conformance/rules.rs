@@ -44,6 +44,8 @@ pub const GEO_FAILS: &str = "README: with a failing geo service there is no geo"
 pub const GENERATED_ID: &str = "README: beside an authenticated customer id alone a tntId is generated";
 
 pub const DOWNLOAD_EVENTS: &str = "decisioning.md 1: a download that is not accepted has failed";
+pub const DOTTED_NAMES: &str = "issue 3: a parameter beside one with its name and a dot does not fail";
+pub const UNUSABLE: &str = "decisioning.md 1: an artifact without rules is none";
 pub const MASKED: &str = "decisioning.md 1: masked artifacts are read (the recorded client cannot)";
 pub const GEO_ONCE: &str = "decisioning.md 2: geo is cached per address";
 pub const IMPRESSION_SCOPE: &str = "notifications.md 3: impressions have property and environment of their decision";
@@ -67,6 +69,7 @@ pub const HALF_PAIRS: &str =
 pub const ODD_HINT: &str = "quirk: parseInt takes leading digits; delivery.md 2 wants an integer";
 pub const SPREAD_OFFERS: &str = "quirk: JSON offers that are texts or lists are spread; attributes come from objects";
 pub const ESCAPED_PATH: &str = "quirk: an environment of any name goes into the URL as it is; we escape it";
+pub const OWN_ADDRESS: &str = "README: with an mbox's own address, referring is built from its referringUrl";
 pub const NO_PROTOTYPES: &str = "quirk: names that JavaScript's objects have are names like any other";
 pub const INHERITED: &str = "quirk: var sees what JavaScript's objects inherit; ours has the members of the data alone";
 pub const REDUCE: &str =

@@ -28,9 +28,50 @@ fn items(request: &Value) -> Vec<Item> {
     items
 }
 
-/// Whether the recorded traces of a request show more than the item that they stand in.
-pub fn are_shared(request: &Value) -> bool {
-    !request["trace"].is_null() && items(request).len() > 1
+/// Whether the recorded traces of a request show more than the item that they stand in: it has several, or one
+/// that gives several entries.
+pub fn are_shared(request: &Value, artifact: Option<&Value>) -> bool {
+    let global = artifact.and_then(|artifact| artifact["globalMbox"].as_str()).filter(|name| !name.is_empty());
+    let has_several = |item: &Item| match (item.key, request[item.part][item.key][item.at]["name"].as_str()) {
+        ("views", name) => name.is_none(),
+        ("mboxes", name) => name == Some(global.unwrap_or("target-global-mbox")),
+        _ => false,
+    };
+    let items = items(request);
+    !request["trace"].is_null() && (items.len() > 1 || items.iter().any(has_several))
+}
+
+/// Campaigns that the recorded client lists without their offer, although their rule has one.
+pub fn list_offers(artifact: Option<&Value>, response: &mut Value) {
+    let groups = artifact.into_iter().flat_map(|artifact| ["mboxes", "views"].map(|group| &artifact["rules"][group]));
+    let lists = groups.filter_map(Value::as_object).flat_map(|lists| lists.values());
+    let rules: Vec<&Value> = lists.filter_map(Value::as_array).flatten().collect();
+    fill("", response, &|campaign| {
+        let of_campaign = |rule: &&&Value| {
+            let meta = &rule["meta"];
+            meta["activity.id"] == campaign["id"] && meta["experience.id"] == campaign["branchId"]
+        };
+        rules.iter().find(of_campaign).map(|rule| rule["meta"]["offer.id"].clone()).filter(|offer| !offer.is_null())
+    });
+}
+
+fn fill(key: &str, value: &mut Value, offer_of: &dyn Fn(&Value) -> Option<Value>) {
+    match value {
+        Value::Object(members) => {
+            for (key, member) in members.iter_mut().filter(|(key, _)| *key != "content") {
+                fill(key, member, offer_of);
+            }
+        }
+        Value::Array(elements) => {
+            for element in elements {
+                if key == "campaigns" && element["offers"] == json!([]) {
+                    element["offers"] = offer_of(element).into_iter().collect();
+                }
+                fill("", element, offer_of);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Takes the traces out of a response, with the paths where they stood.
@@ -74,6 +115,10 @@ pub fn judge_frames(
             if let Some(list) = expected[key].as_array_mut() {
                 list.retain(|entry| own.contains(&&entry[id]));
             }
+        }
+        // Of a view that was asked for without a name, ours says which one it is.
+        if expected["request"]["view"].is_object() && expected["request"]["view"].get("name").is_none() {
+            expected["request"]["view"]["name"] = ours["request"]["view"]["name"].clone();
         }
         // What the items before added to an entry is not known here; the twin tells.
         expected["evaluatedCampaignTargets"] = ours["evaluatedCampaignTargets"].clone();

@@ -5,19 +5,48 @@ use serde_json::{Value, json};
 
 use crate::compare::{Bindings, Difference, compare, is_supplemental_data_id, is_uuid_v4};
 use crate::hosts::Request;
-use crate::play::Played;
+use crate::play::{Played, play};
 
-/// All places where a case came out other than its twin.
-pub fn differences(twin: &Played, ours: &Played) -> Vec<Difference> {
+/// How an odd case has to come out: like that input with that artifact.
+pub struct Twin {
+    pub rule: &'static str,
+    pub input: Value,
+    pub artifact: Option<Value>,
+    /// What the odd case calls other than its twin does.
+    pub renamed: Option<(&'static str, &'static str)>,
+    pub same_impressions: bool,
+}
+
+impl Twin {
+    /// All places where the odd case came out otherwise.
+    pub fn differences(&self, ours: &Played) -> Vec<Difference> {
+        let twin = play(&self.input, self.artifact.as_ref(), false);
+        if twin.results.is_empty() || twin.results.iter().any(Result::is_err) {
+            return vec![Difference::new("twin", "answers", format!("{:?}", twin.results))];
+        }
+        differences(&twin, ours, self.renamed, self.same_impressions)
+    }
+}
+
+fn differences(twin: &Played, ours: &Played, renamed: Option<(&str, &str)>, same_impressions: bool) -> Vec<Difference> {
+    let (theirs, own) = renamed.unwrap_or_default();
+    let rename = |value: Value| match renamed {
+        Some(_) => {
+            serde_json::from_str(&value.to_string().replace(theirs, own)).expect("a name in the place of another")
+        }
+        None => value,
+    };
     let mut bindings = Bindings::new(0);
     let mut differences = Vec::new();
     let mut hold = |path: String, twin: Value, ours: Value| {
         differences.extend(compare(&format!("as its twin: {path}"), &twin, &ours, &mut bindings));
     };
     for at in 0..twin.results.len().max(ours.results.len()) {
-        hold(format!("result {at}"), result(twin, at), result(ours, at));
+        hold(format!("result {at}"), result(twin, at), rename(result(ours, at)));
     }
-    hold("impressions".to_owned(), requests(&twin.impressions), requests(&ours.impressions));
+    if same_impressions {
+        hold("impressions".to_owned(), requests(&twin.impressions), rename(requests(&ours.impressions)));
+    }
     differences
 }
 

@@ -165,7 +165,7 @@ mod tests {
             input: json!({"url": url}),
             expected: with_twins(expected),
             quirk: String::new(),
-            recorded: json!({}),
+            recorded: Value::Null,
         }
     }
 

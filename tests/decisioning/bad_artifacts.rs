@@ -118,12 +118,12 @@ fn a_payload_of_absurd_depth_is_refused() {
 
 #[test]
 fn wide_conditions_are_no_trouble() {
-    let wide: Vec<Value> = (0..100_000).map(|n| json!({"==": [{"var": "mbox.n"}, n]})).collect();
+    let wide: Vec<Value> = (0..10_000).map(|n| json!({"==": [{"var": "mbox.n"}, n]})).collect();
     let rules = vec![rule(1, json!({"or": wide}), json!("wide")), good()];
     let client = client_of(&artifact([("home", rules)]).to_string());
     let mut request = prefetch_for("visitor", &["home"]);
     assert_eq!(contents(&envelope(&client, &request)), ["good"]);
-    request["prefetch"]["mboxes"][0]["parameters"] = json!({"n": "99999"});
+    request["prefetch"]["mboxes"][0]["parameters"] = json!({"n": "9999"});
     assert_eq!(contents(&envelope(&client, &request)), ["wide"]);
 }
 
@@ -228,7 +228,7 @@ fn what_is_no_artifact_is_refused_as_payload_and_as_download() {
         (json!({}), ""),
         (without, ""),
         (of_version(Value::Null), ""),
-        (of_version(json!(1)), ""),
+        (of_version(json!({"major": 1})), ""),
         (of_version(json!("")), "version () is not supported"),
         (of_version(json!("2.0.0")), "version (2.0.0) is not supported"),
         (of_version(json!("11.0.0")), "version (11.0.0) is not supported"),
@@ -274,15 +274,14 @@ fn names_given_twice_are_no_trouble() {
     }
 }
 
+/// A condition compares with numbers of any size. In what is answered, one beyond a double would make an answer that
+/// few can read.
 #[test]
-fn huge_numbers_are_numbers() {
+fn huge_numbers_can_be_compared_with_but_not_answered() {
     let digits = "9".repeat(400);
-    let rules = vec![
-        rule(1, json!({"<": ["HUGE", {"var": "mbox.n"}]}), json!("bad")),
-        rule(2, json!({"<": [{"var": "mbox.n"}, "HUGE"]}), json!("below")),
-    ];
-    let text = artifact([("home", rules)]).to_string();
-    for huge in ["1e999", "1e308", &digits, "123456789012345678901234567890.5e10"] {
+    let below = rule(1, json!({"<": [{"var": "mbox.n"}, "HUGE"]}), json!("below"));
+    let text = artifact([("home", vec![below, good()])]).to_string();
+    for huge in ["1e999", &digits, "1e308", "123456789012345678901234567890.5e10"] {
         let client = client_of(&text.replace("\"HUGE\"", huge));
         let mut request = prefetch_for("visitor", &["home"]);
         request["prefetch"]["mboxes"][0]["parameters"] = json!({"n": 5});
@@ -291,10 +290,11 @@ fn huge_numbers_are_numbers() {
     let mut of_huge_activity = rule(1, json!(true), json!("activity"));
     of_huge_activity["activityId"] = json!("HUGE");
     of_huge_activity["meta"]["activity.id"] = json!("HUGE");
-    let text = artifact([("home", vec![of_huge_activity, good()])]).to_string();
+    let of_huge_offer = rule(2, json!(true), json!({"price": "HUGE"}));
+    let text = artifact([("home", vec![of_huge_activity, of_huge_offer, good()])]).to_string();
     let client = client_of(&text.replace("\"HUGE\"", &digits));
-    let answer = offered(&client, "visitor", "home");
-    assert!(answer == "activity" || answer == "good", "{answer}");
+    assert_eq!(offered(&client, "visitor", "home"), "good");
+    assert_eq!(client.stats().artifact.unwrap().skipped_rules, 2);
 }
 
 /// Escapes of half a surrogate pair have no UTF-8 form: the rule is used or left out, and the others work.
@@ -360,6 +360,8 @@ fn the_last_good_artifact_stays_in_force() {
     let good = artifact([("home", vec![good()])]).to_string();
     let edge = serving(&good);
     let client = served_by(&edge, json!({}));
+    // Of the downloads below none shall have begun before.
+    client.refresh().unwrap();
     events(&client, "");
     let page = "<html>".to_owned();
     for (fault, code) in [

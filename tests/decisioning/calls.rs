@@ -76,6 +76,7 @@ fn every_match_of_the_mboxes_that_ask_for_it_counts() {
             rule(2, json!({"==": [{"var": "mbox.plan"}, "gold"]}), json!("gold")),
             rule(3, json!(true), json!("third")),
             rule(3, json!(true), json!("third again")),
+            rule(4, json!(false), json!("never")),
         ]
     };
     let artifact = artifact([("all", rules()), ("one", rules())]);
@@ -87,11 +88,11 @@ fn every_match_of_the_mboxes_that_ask_for_it_counts() {
         options.map(|option| option["content"].clone()).collect()
     };
     assert_eq!(of("one", &answer), ["first"]);
-    assert_eq!(of("all", &answer), ["first", "third"], "one match for each key");
+    assert_eq!(of("all", &answer), ["first", "third", "third again"]);
 
     let mut request = prefetch_for("visitor", &["all"]);
     request["prefetch"]["mboxes"][0]["parameters"] = json!({"plan": "gold"});
-    assert_eq!(of("all", &envelope(&client, &request)), ["first", "gold", "third"]);
+    assert_eq!(of("all", &envelope(&client, &request)), ["first", "gold", "third", "third again"]);
 }
 
 /// A client whose impressions an edge takes.
@@ -137,7 +138,7 @@ fn impressions_have_the_session_visitor_property_and_context_of_their_decision()
 }
 
 #[test]
-fn impressions_of_a_session_go_out_together_and_none_is_lost_at_close() {
+fn impressions_of_a_session_go_one_after_the_other_and_none_is_lost_at_close() {
     let edge = LocalEdge::builder().accept_any_token(true).start().unwrap();
     let artifact = artifact([("home", vec![rule(1, json!(true), json!("a"))])]);
     let client = reporting_to(&edge, &artifact, json!({}));
@@ -155,7 +156,7 @@ fn impressions_of_a_session_go_out_together_and_none_is_lost_at_close() {
     assert!(report.errors.is_empty(), "{:?}", report.errors);
     assert_eq!(report.impressions.total, 100);
     assert_eq!(report.sessions, 20);
-    assert!(report.requests < 100, "{} requests", report.requests);
+    assert!(report.requests <= 100, "{} requests", report.requests);
     assert_eq!(report.session_concurrent_max, 1);
 }
 

@@ -11,7 +11,9 @@ use crate::support::edge;
 use crate::written::{allocated, artifact, envelope, rule, served_by};
 
 const THREADS: usize = 16;
-const TIME: Duration = Duration::from_secs(3);
+/// How many artifacts are swapped, unless the machine has no time for them.
+const ARTIFACTS: u64 = 500;
+const TIME: Duration = Duration::from_secs(20);
 const MBOXES: [&str; 5] = ["a", "b", "c", "d", "target-global-mbox"];
 
 /// An artifact that has its number in every offer and in every token.
@@ -78,6 +80,10 @@ fn decide(client: &TargetClient, thread: usize, is_over: &AtomicBool) -> (u64, u
         artifacts += u64::from(number > last);
         last = number;
         answers += 1;
+        // On few processors, whoever swaps needs one now and then.
+        if answers % 4 == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
     (answers, artifacts)
 }
@@ -86,7 +92,7 @@ fn decide(client: &TargetClient, thread: usize, is_over: &AtomicBool) -> (u64, u
 fn swap(edge: &LocalEdge, client: &TargetClient, is_over: &AtomicBool) -> u64 {
     let began = Instant::now();
     let mut number = 1;
-    while began.elapsed() < TIME {
+    while number < ARTIFACTS && began.elapsed() < TIME {
         number += 1;
         edge.set_artifact(numbered(number)).unwrap();
         let refreshed = client.refresh().unwrap();
@@ -116,6 +122,6 @@ fn every_answer_comes_wholly_from_one_artifact() {
     let answers: u64 = decided.iter().map(|(answers, _)| answers).sum();
     assert_eq!(client.stats().decisions, answers);
     assert_eq!(client.stats().artifact.unwrap().downloads, swapped);
-    assert!(swapped > 20, "{swapped} artifacts");
-    assert!(decided.iter().all(|(_, artifacts)| *artifacts > 5), "{decided:?}");
+    assert!(swapped > 50, "{swapped} artifacts");
+    assert!(decided.iter().all(|(_, artifacts)| *artifacts > 10), "{decided:?}");
 }

@@ -28,12 +28,10 @@ impl Location {
 
 fn derived(config: &ClientConfig) -> String {
     let mut url = cdn_base(config);
-    let token = config.property_token.as_deref();
-    for segment in [Some(&*config.client), Some(&*config.environment.to_lowercase()), Some("v1"), token] {
-        if let Some(segment) = segment {
-            url.push('/');
-            push_encoded(&mut url, segment);
-        }
+    let environment = config.environment.to_lowercase();
+    for segment in [&*config.client, &*environment, "v1"].into_iter().chain(config.property_token.as_deref()) {
+        url.push('/');
+        push_encoded(&mut url, segment);
     }
     url.push_str(match config.artifact_format {
         Some(ArtifactFormat::Bin) => "/rules.bin",

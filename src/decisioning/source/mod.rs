@@ -153,9 +153,12 @@ struct Progress {
     /// Somebody asked for a download that has not begun.
     wanted: bool,
     running: bool,
-    /// Downloads that are over, and the outcome of the last one.
+    /// Downloads are numbered: the last that began, and the last that those who wait have been told of.
+    begun: u64,
     finished: u64,
     outcome: Option<Result<ArtifactRefresh, TargetError>>,
+    /// Why the last one brought nothing, if it did not.
+    failure: Option<TargetError>,
     stopped: bool,
     checked: Option<Instant>,
     downloads: u64,
@@ -233,14 +236,15 @@ impl Source {
 
     /// Why the last download brought nothing, if it did not.
     pub(crate) fn last_failure(&self) -> Option<TargetError> {
-        lock(&self.shared.progress).outcome.as_ref()?.as_ref().err().cloned()
+        lock(&self.shared.progress).failure.clone()
     }
 
-    /// Downloads now and returns when that is over; a download that runs already serves too.
+    /// Downloads and returns when that is over. A download that runs already may bring what was there before, so one
+    /// more follows it, for all who have asked meanwhile.
     pub(crate) fn refresh(&self) -> Result<ArtifactRefresh, TargetError> {
         let mut progress = lock(&self.shared.progress);
-        let awaited = progress.finished + 1;
-        if !progress.running && !progress.stopped {
+        let awaited = progress.begun + 1;
+        if !progress.stopped {
             progress.wanted = true;
             drop(progress);
             self.shared.life.notify();

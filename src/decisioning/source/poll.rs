@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::super::artifact::{Artifact, ArtifactError};
 use super::super::geo::Located;
 use super::cache::Prepared;
-use super::{ArtifactRefresh, Loaded, Origin, Shared};
+use super::{ArtifactRefresh, Loaded, Origin, Progress, Shared};
 use crate::clock::wall_ms;
 use crate::error::TargetError;
 use crate::ids;
@@ -43,14 +43,14 @@ impl Plan {
         Plan { due, is_settled: true, failures: 0 }
     }
 
-    fn after_success(&mut self, interval: Duration) {
+    pub(super) fn after_success(&mut self, interval: Duration) {
         self.is_settled = true;
         self.failures = 0;
         self.due = (!interval.is_zero()).then(|| soon(jittered(interval)));
     }
 
     /// Returns the wait, for the log.
-    fn after_failure(&mut self, shared: &Shared, asked_for: Option<Duration>) -> Option<Duration> {
+    pub(super) fn after_failure(&mut self, shared: &Shared, asked_for: Option<Duration>) -> Option<Duration> {
         let polls = !shared.interval.is_zero();
         let longest = if polls { shared.interval } else { LONGEST_RETRY };
         let doubled = shared.timing.first_retry.saturating_mul(1 << self.failures.min(20));
@@ -59,6 +59,13 @@ impl Plan {
         let wait = (polls || !self.is_settled).then_some(wait);
         self.due = wait.map(soon);
         wait
+    }
+}
+
+#[cfg(test)]
+impl Plan {
+    pub(super) fn is_due(&self) -> bool {
+        self.due.is_some()
     }
 }
 
@@ -76,7 +83,13 @@ fn jittered(wait: Duration) -> Duration {
 
 /// What a download brought.
 enum Brought {
-    New { replaced: Option<Arc<Loaded>> },
+    New {
+        replaced: Option<Arc<Loaded>>,
+        /// Where the CDN was asked from.
+        located: Located,
+        /// To be kept on disk.
+        prepared: Option<Prepared>,
+    },
     NotModified,
 }
 
@@ -104,6 +117,7 @@ pub(super) fn run(shared: &Shared, mut plan: Plan) {
             let mut progress = lock(&shared.progress);
             progress.wanted = false;
             progress.running = true;
+            progress.begun += 1;
         }
         let brought = catch_unwind(AssertUnwindSafe(|| download(shared))).unwrap_or_else(|_| {
             Err(TargetError::internal("a panic was caught while reading the artifact; please report it").into())
@@ -111,54 +125,65 @@ pub(super) fn run(shared: &Shared, mut plan: Plan) {
         if shared.life.end().is_some() {
             return;
         }
-        match &brought {
-            Ok(_) => plan.after_success(shared.interval),
+        match brought {
+            Ok(Brought::New { replaced, located, prepared }) => {
+                plan.after_success(shared.interval);
+                shared.settle(|progress| progress.downloads += 1, None);
+                shared.announce(Some(located));
+                shared.finish(shared.found(true));
+                if let Some(Err(error)) = prepared.map(Prepared::commit) {
+                    not_kept(&error);
+                }
+                if let Some(replaced) = replaced {
+                    part_with(shared, replaced);
+                }
+            }
+            Ok(Brought::NotModified) => {
+                plan.after_success(shared.interval);
+                shared.settle(|progress| progress.not_modified += 1, None);
+                shared.finish(shared.found(false));
+            }
             Err(Failed { error, retry_after }) => {
-                let wait = plan.after_failure(shared, *retry_after);
-                shared.tell_failure(&shared.location.shown, error);
+                let wait = plan.after_failure(shared, retry_after);
+                shared.settle(|progress| progress.failures += 1, Some(&error));
+                shared.tell_failure(&shared.location.shown, &error);
                 if let Some(wait) = wait {
                     crate::log::debug(format_args!("artifact: asked for again in {} ms", wait.as_millis()));
                 }
+                shared.finish(Err(error));
             }
-        }
-        if let Some(replaced) = shared.settle(brought) {
-            part_with(shared, replaced);
         }
     }
 }
 
 impl Shared {
-    /// Counts the outcome and hands it to those who wait for it. Returns what is no longer in force.
-    fn settle(&self, brought: Result<Brought, Failed>) -> Option<Arc<Loaded>> {
-        let current = self.current.load();
+    /// Counts an outcome, before anybody is told of it: who learns of it may ask for the counts. Whoever wants a
+    /// download from here on wants another one.
+    fn settle(&self, count: impl FnOnce(&mut Progress), error: Option<&TargetError>) {
         let mut progress = lock(&self.progress);
+        count(&mut progress);
         progress.running = false;
-        progress.finished += 1;
-        let found = |changed| match &*current {
+        if error.is_none() {
+            progress.checked = Some(Instant::now());
+        }
+        progress.failure = error.cloned();
+    }
+
+    fn found(&self, changed: bool) -> Result<ArtifactRefresh, TargetError> {
+        match &*self.current.load() {
             Some(loaded) => {
                 Ok(ArtifactRefresh { version: loaded.version().to_owned(), etag: loaded.etag.clone(), changed })
             }
             None => Err(TargetError::not_ready()),
-        };
-        let (outcome, replaced) = match brought {
-            Ok(Brought::New { replaced }) => {
-                progress.downloads += 1;
-                progress.checked = Some(Instant::now());
-                (found(true), replaced)
-            }
-            Ok(Brought::NotModified) => {
-                progress.not_modified += 1;
-                progress.checked = Some(Instant::now());
-                (found(false), None)
-            }
-            Err(Failed { error, .. }) => {
-                progress.failures += 1;
-                (Err(error), None)
-            }
-        };
+        }
+    }
+
+    /// Hands the outcome to those who wait for it.
+    fn finish(&self, outcome: Result<ArtifactRefresh, TargetError>) {
+        let mut progress = lock(&self.progress);
+        progress.finished = progress.begun;
         progress.outcome = Some(outcome);
         self.finished.notify_all();
-        replaced
     }
 }
 
@@ -227,21 +252,15 @@ fn accept(shared: &Shared, answer: GetAnswer) -> Result<Brought, Failed> {
         age: Duration::ZERO,
     };
     let replaced = shared.put_into_force(artifact, origin);
-    shared.announce(Some(located));
-    if let Some(Err(error)) = prepared.map(Prepared::commit) {
-        crate::log::warn(format_args!("artifact: it cannot be kept in the cache: {error}"));
-    }
-    Ok(Brought::New { replaced })
+    Ok(Brought::New { replaced, located, prepared })
+}
+
+fn not_kept(error: &std::io::Error) {
+    crate::log::warn(format_args!("artifact: it cannot be kept in the cache: {error}"));
 }
 
 fn prepare(shared: &Shared, bytes: &[u8], etag: Option<&str>) -> Option<Prepared> {
-    match shared.cache.as_ref()?.prepare(bytes, etag, wall_ms()) {
-        Ok(prepared) => Some(prepared),
-        Err(error) => {
-            crate::log::warn(format_args!("artifact: it cannot be kept in the cache: {error}"));
-            None
-        }
-    }
+    shared.cache.as_ref()?.prepare(bytes, etag, wall_ms()).inspect_err(not_kept).ok()
 }
 
 #[cfg(test)]

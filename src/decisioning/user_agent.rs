@@ -279,7 +279,10 @@ fn line_end(text: &[u8], start: usize) -> usize {
     length.map_or(text.len(), |length| start + length)
 }
 
+// These three have calls in so many places that copies of them would double this room's part of the library.
+
 /// Where ASCII text stands first, in any case of its letters.
+#[inline(never)]
 fn find_ignore_case(text: &[u8], wanted: &str) -> Option<usize> {
     let first = wanted.bytes().next()?;
     text.iter().enumerate().position(|(at, byte)| {
@@ -288,11 +291,13 @@ fn find_ignore_case(text: &[u8], wanted: &str) -> Option<usize> {
     })
 }
 
+#[inline(never)]
 fn strip_ignore_case<'a>(text: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
     let (start, rest) = text.split_at_checked(prefix.len())?;
     start.eq_ignore_ascii_case(prefix.as_bytes()).then_some(rest)
 }
 
+#[inline(never)]
 fn ends_with_ignore_case(text: &[u8], end: &str) -> bool {
     let start = text.len().checked_sub(end.len());
     start.and_then(|start| text.get(start..)).is_some_and(|last| last.eq_ignore_ascii_case(end.as_bytes()))

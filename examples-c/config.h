@@ -13,4 +13,10 @@
  */
 char *config_of(int argc, char **argv);
 
+/*
+ * The same with more members, each behind a comma (",\"retry_clicks\":true"). Of a local edge that serves an artifact,
+ * on-device decisioning gets that one.
+ */
+char *config_with(int argc, char **argv, const char *members);
+
 #endif

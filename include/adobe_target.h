@@ -113,8 +113,9 @@
  *     retry                  object: "max_attempts" 3, "base_delay" 100, "max_delay" 2000
  *     retry_clicks           false: whether clicks and orders are repeated although they may have been counted
  *     event_buffer           1024: events kept for target_next_event
- *     close_timeout          2000: what target_client_free waits for calls in flight
- *     fixed_clock_ms         integer: what cookies and timestamps see as now, for reproducible tests
+ *     close_timeout          2000: what target_client_free waits for calls in flight and what waits to be sent
+ *     fixed_clock_ms         integer: what decisions, cookies and timestamps see as now: for reproducible tests,
+ *                            and for a look at what visitors will see on a coming day
  *
  *     For clients that decide on this machine:
  *
@@ -123,14 +124,17 @@
  *     cdn_base_path          "assets.adobetarget.com": "host[:port][/path]" of artifact and geo look-up, or a URL
  *     artifact_location      string: whole URL of the artifact
  *     artifact_format        "json" or "bin"; by the file name
- *     artifact_payload       object: an artifact to start with. Polling still updates it
+ *     artifact_payload       object: an artifact to start with. Polling updates it after the first interval
  *     artifact_cache_dir     string: directory that keeps the last good artifact, to start from
  *     polling_interval       300000; 0 stops polling, smaller values are raised
  *     maximum_wait_ready     3000: what target_client_create waits for the first artifact
  *     all_matching_mboxes    array of strings: mboxes of which every matching rule counts, not the first alone
  *
- *     Known and checked, but for functions that are not in this version: notifications (with "spool_dir" in it:
- *     TARGET_ERR_UNSUPPORTED).
+ *     notifications          object: how what such decisions show is reported in the background. "max_queued" 10000
+ *                            notifications, "max_batch" 50 in a request, "flush_interval" 1000: the longest
+ *                            wait before they go out, "workers" 2, "retry_base_delay" 500, "retry_max_delay"
+ *                            30000, "time_to_live" 1800000. Known and checked, but for what is not in this
+ *                            version: "spool_max_bytes", "spool_sync"; with "spool_dir": TARGET_ERR_UNSUPPORTED
  *
  * Options of a call
  *
@@ -147,30 +151,33 @@
  *     customer_ids           array of CustomerId, or object {"code":"id"} or
  *                            {"code":{"id":"id","authState":0|1|2}}
  *     consumer_id            string: names the caller when several calls are stitched together
- *     decisioning_method     "server-side"
+ *     decisioning_method     instead of the client's. A client that was made for "server-side" has no artifact
  *     timeout, retry_clicks  instead of the client's
  *
  * The result of a call (the envelope)
  *
  *     request                     the request as it was sent
- *     response                    the Delivery API response as it came
+ *     response                    the Delivery API response as it came, or as it was decided here: "status" is 206
+ *                                 then where the edge knows more
  *     target_cookie               {"name":"mbox","value":"...","maxAge":seconds}: the cookie to set, and to give as
  *                                 "target_cookie" of the visitor's next call
  *     target_location_hint_cookie {"name":"mboxEdgeCluster","value":"...","maxAge":1860}; absent when no cluster
  *                                 is known
  *     analytics_details, trace, response_tokens
  *                                 arrays, gathered from the whole response; absent when empty
- *     meta                        {"decisioning_method":"server-side","remote_mboxes":[...],"remote_views":[...]},
- *                                 for a call with notifications also "notifications":{"acknowledged":[ids],
- *                                 "unacknowledged":[ids]}
+ *     meta                        {"decisioning_method":"server-side","remote_mboxes":[...],"remote_views":[...]}:
+ *                                 who decided, and what the artifact leaves to the edge; for a call with
+ *                                 notifications also "notifications":{"acknowledged":[ids],"unacknowledged":[ids]},
+ *                                 and for a decision whose impressions could not be taken for the background
+ *                                 "notifications":{"not_queued":[{...}]}: report them by target_send_notifications
  *     visitor_state               to hand to the visitor library in the browser
  *
  * Callbacks
  *
  *     They run on threads of the library. No lock is held meanwhile, and they may call the library. Where a wait
- *     could be for the callback itself it is refused: target_client_close, target_client_wait_ready, target_flush
- *     and target_request_wait (for a call that has not finished) answer TARGET_ERR_WOULD_DEADLOCK, and
- *     target_client_free logs an error and does nothing.
+ *     could be for the callback itself it is refused: target_client_close, target_client_wait_ready,
+ *     target_client_refresh, target_flush and target_request_wait (for a call that has not finished) answer
+ *     TARGET_ERR_WOULD_DEADLOCK, and target_client_free logs an error and does nothing.
  *     Neither an exception nor longjmp may leave a callback.
  *
  * Process
@@ -178,7 +185,7 @@
  *     The library installs no signal handler and no exit handler, raises no SIGPIPE, keeps no state of the process
  *     but the logger, and reads no environment variable but the proxy's and the time zone's (TZ). Once loaded it
  *     stays mapped, also after dlclose.
- *     Close or free a client before the process ends if what it is sending matters.
+ *     Close or free a client before the process ends if what it is sending matters, impressions included.
  *     Fork: a child makes clients of its own. It neither uses nor frees those of its parent, whose threads it has
  *     not and whose connections are not its own.
  */
@@ -210,7 +217,7 @@ enum {
     TARGET_ERR_INVALID_JSON = 2,
     /** A member is missing, of the wrong type, out of limits, unknown or given twice. Nothing was sent. */
     TARGET_ERR_INVALID_OPTIONS = 3,
-    /** On-device decisioning has no usable artifact yet. Not in this version. */
+    /** There is no usable artifact to decide from yet. */
     TARGET_ERR_NOT_READY = 4,
     /** The call's own deadline passed. */
     TARGET_ERR_TIMEOUT = 5,
@@ -222,7 +229,7 @@ enum {
     TARGET_ERR_INVALID_RESPONSE = 8,
     /** Too many asynchronous calls wait. Nothing was taken. */
     TARGET_ERR_QUEUE_FULL = 9,
-    /** The spool of notifications cannot be used. Not in this version. */
+    /** What is kept on disk cannot be used. In this version only in events, about "artifact_cache_dir". */
     TARGET_ERR_STORAGE = 10,
     /** The client is closed. */
     TARGET_ERR_CLOSED = 11,
@@ -333,8 +340,8 @@ target_status target_client_create(const char *config,
 
 /**
  * Ends a client. From now on new calls answer TARGET_ERR_CLOSED. Calls in flight may end within the time; after
- * it they are ended with TARGET_ERR_CLOSED, their callbacks run as for any other error. A second or parallel
- * close waits likewise and answers the same.
+ * it they are ended with TARGET_ERR_CLOSED, their callbacks run as for any other error. What waits in the background
+ * is sent within the time, and dropped after it. A second or parallel close waits likewise and answers the same.
  *
  * After it target_client_stats, target_request_wait, target_next_completion and target_next_event still work.
  * The client still has to be freed.
@@ -342,8 +349,8 @@ target_status target_client_create(const char *config,
  * @param client      The client. Must not be NULL.
  * @param timeout_ms  0 ends all calls at once, TARGET_WAIT_FOREVER waits as long as they take.
  * @param result      Receives {"acknowledged":n,"rejected":n,"dropped":n,"pending":n}: what became of the
- *                    background queue of notifications, of which this version has none, so all are 0. Or the
- *                    error object. The caller frees it with target_string_free. NULL is allowed.
+ *                    notifications that waited in the background. Or the error object. The caller frees it with
+ *                    target_string_free. NULL is allowed.
  *
  * @return TARGET_OK.
  *         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library; nothing was closed.
@@ -414,8 +421,9 @@ target_status target_client_refresh(target_client *client,
  *    "decisions":n,                 calls decided on this machine
  *    "rule_errors":n,               conditions that could not be evaluated: their rules did not match
  *    "geo":{"look_ups":n,"failures":n,"cache_hits":n},
- *    "queue":{"accepted":n,"acknowledged":n,"rejected":n,"dropped":n,"pending":n,"not_queued":n},
- *                                   notifications in the background
+ *    "queue":{"accepted":n,          notifications in the background: impressions of decisions on this machine.
+ *             "acknowledged":n,"rejected":n,"dropped":n,"pending":n,     add up to "accepted"
+ *             "not_queued":n},       handed back instead: see "meta" of the envelope
  *    "artifact":{"version":"1.0.0","etag":"...","location":"...",
  *                "age_ms":n,        since it was downloaded
  *                "checked_ms":n,    since the CDN last said that it is current
@@ -435,7 +443,9 @@ target_status target_client_stats(target_client *client,
 
 /**
  * Asks for offers: "execute" for what is shown now, "prefetch" for what may be shown later and is reported then
- * by target_send_notifications. Blocks until the edge has answered or the call's "timeout" is over.
+ * by target_send_notifications. Blocks until the edge has answered or the call's "timeout" is over. Decided on this
+ * machine it does not block, but for the place of an address that has to be looked up; what "execute" shows is
+ * reported to the edge in the background.
  *
  *   {"request":{"prefetch":{"mboxes":[{"name":"home"}]}},"target_cookie":"<value of the mbox cookie>"}
  *
@@ -449,6 +459,7 @@ target_status target_client_stats(target_client *client,
  *         TARGET_ERR_UNSUPPORTED: nothing was sent; "field" names the argument or member.
  *         TARGET_ERR_TIMEOUT, TARGET_ERR_NETWORK, TARGET_ERR_HTTP, TARGET_ERR_INVALID_RESPONSE: "retryable" says
  *         whether the same call may succeed later. What may be repeated was repeated within the timeout.
+ *         TARGET_ERR_NOT_READY: to be decided on this machine alone, and there is no artifact yet.
  *         TARGET_ERR_CLOSED: the client is closed, or was closed meanwhile.
  */
 target_status target_get_offers(target_client *client,
@@ -670,7 +681,8 @@ target_status target_enqueue_notifications(target_client *client,
                                            char **result);
 
 /**
- * Delivers what is pending in the background queue.
+ * Delivers what is pending in the background queue. Impressions of decisions on this machine go out by themselves, and
+ * target_client_close waits for them.
  *
  * @param client      The client. Must not be NULL.
  * @param timeout_ms  0 only looks, TARGET_WAIT_FOREVER has no limit.
@@ -695,7 +707,12 @@ target_status target_flush(target_client *client,
  *                                artifact, an event with an empty key has the number of the others
  *   geo_location_updated         "geo": ipAddress, countryCode, stateCode, city, latitude, longitude as far as known;
  *                                of this machine after a download, of a visitor after a look-up
- *   send_notification_error      "error": the error object, "ids": notifications that were not acknowledged
+ *   send_notification_error      "error": the error object, "ids": notifications that were not acknowledged. Those of
+ *                                decisions on this machine are sent again where that may help
+ *   notification_acknowledged, notification_rejected, notification_dropped
+ *                                "ids", "session_id", "attempts", and where there is one "reason" ("rejected",
+ *                                "expired", "closed"), "http_status", "api_message": what became of notifications in
+ *                                the background, one event for each request
  *
  * Ignore types and members that you do not know. "event_buffer" events are kept; then the oldest goes, and the next
  * one has "lost" with the number of those that went. An event is a notice: losing one loses no notification.

@@ -53,7 +53,7 @@ setters! {
     version: impl Into<String> => version Some(version.into());
     /// Part of the artifact's address.
     environment: impl Into<String> => environment environment.into();
-    /// CDN host of the artifact.
+    /// CDN host of the artifact, as long as no other is named.
     cdn_environment: CdnEnvironment => environment environment;
     /// `host[:port][/path]` of artifact and geo look-up, or a whole URL.
     cdn_base_path: impl Into<String> => path path.into();
@@ -67,7 +67,7 @@ setters! {
     artifact_cache_dir: impl Into<PathBuf> => directory Some(directory.into());
     /// Between downloads of the artifact; zero stops polling, less than five minutes is raised to that.
     polling_interval: Duration => interval interval;
-    /// How long `build` waits for the first artifact.
+    /// How long `build` waits for the first artifact and the location hint.
     maximum_wait_ready: Duration => wait wait;
     /// Mboxes of which every matching rule counts.
     all_matching_mboxes: impl IntoIterator<Item = String> => names names.into_iter().collect();
@@ -89,7 +89,7 @@ setters! {
     event_buffer: usize => count count.max(1);
     /// What dropping the client waits for.
     close_timeout: Duration => timeout timeout;
-    /// What cookies, timestamps and telemetry see as now, in milliseconds since 1970.
+    /// What decisions, cookies, timestamps and telemetry see as now, in milliseconds since 1970.
     fixed_clock_ms: i64 => now Some(now);
 }
 

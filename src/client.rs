@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::config::{ClientConfig, DecisioningMethod};
 use crate::decisioning::mbox::{MboxDecision, MboxQuery};
 use crate::decisioning::on_device::OnDevice;
-use crate::decisioning::source::{ArtifactRefresh, Surroundings};
+use crate::decisioning::source::{ArtifactRefresh, Source, Surroundings};
 use crate::delivery::limits::mbox_names as mbox_names_of;
 use crate::delivery::normalize::{Circumstances, Normalized, normalize};
 use crate::edge::Edge;
@@ -122,6 +122,11 @@ impl TargetClient {
             let _ = on_device.wait_ready(Some(client.shared.config.maximum_wait_ready));
         }
         Ok(client)
+    }
+
+    /// The artifact's source, for those who put one into force by hand.
+    pub(crate) fn source(&self) -> Option<&Source> {
+        self.shared.on_device.as_ref().map(|on_device| &on_device.source)
     }
 
     /// Asks for offers: `execute` shows them now, `prefetch` later. Blocks until the edge has answered.

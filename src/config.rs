@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::TargetError;
-use crate::json::{Document, Kind, Member, Strictness, Value, read_members};
+use crate::json::Member;
 
 /// Where `execute` and `prefetch` are decided.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -150,29 +150,32 @@ pub enum SpoolSync {
     Each,
 }
 
-/// The background queue of notifications. Its keys are checked; the queue itself is not in this version.
+/// The background queue. In this version it is in memory and sends the impressions of decisions on this machine;
+/// there is no spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueConfig {
-    /// Notifications in memory.
+    /// Notifications that wait or are on their way, at the most. A decision whose impressions find no room has
+    /// them in [`Meta::not_queued`](crate::Meta::not_queued).
     pub max_queued: u64,
-    /// Notifications per request.
+    /// Notifications in one request that decisions of one visitor and session share. So many decisions that wait
+    /// are not waited with any longer. What one decision has shown goes out together, whatever this is.
     pub max_batch: u64,
-    /// Longest wait before a batch goes out.
+    /// Longest wait before the first attempt.
     pub flush_interval: Duration,
-    /// Senders.
+    /// Threads that send, 1 to 32, started when they are needed. One session has one request at a time.
     pub workers: u64,
-    /// Upper bound of the first wait before a batch is repeated.
+    /// Upper bound of the wait before the second attempt; it doubles.
     pub retry_base_delay: Duration,
-    /// Upper bound of every wait.
+    /// Upper bound of every wait. Ten times as much where the edge asks for a wait.
     pub retry_max_delay: Duration,
-    /// From acceptance to `expired`; the default depends on `spool_dir`.
+    /// From acceptance to the last attempt; after it a notification is dropped as `expired`. None: half an hour.
     pub time_to_live: Option<Duration>,
-    /// Makes the queue durable.
+    /// Makes the queue durable. Not in this version: [`TargetError::Unsupported`].
     pub spool_dir: Option<PathBuf>,
-    /// Bound of the spool.
+    /// Bound of the spool. Without effect in this version.
     pub spool_max_bytes: u64,
-    /// When a spooled notification is safe.
+    /// When a spooled notification is safe. Without effect in this version.
     pub spool_sync: SpoolSync,
 }
 
@@ -222,25 +225,26 @@ pub struct ClientConfig {
     pub property_token: Option<String>,
     /// Query parameter `version`.
     pub version: Option<String>,
-    /// Artifact path, lower-cased.
+    /// Part of the artifact's address, lower-cased and escaped.
     pub environment: String,
-    /// CDN host of the artifact.
+    /// CDN host of the artifact, as long as `cdn_base_path` names no other.
     pub cdn_environment: CdnEnvironment,
     /// `host[:port][/path]` of artifact and geo look-up, or a whole URL.
     pub cdn_base_path: String,
-    /// Whole URL of the artifact.
+    /// Whole URL of the artifact. Its query may be a signature and is shown nowhere.
     pub artifact_location: Option<String>,
     /// Form of the artifact; None: by the file name.
     pub artifact_format: Option<ArtifactFormat>,
-    /// An artifact given by the caller, as JSON text.
+    /// An artifact to start with, as JSON text. Polling updates it after the first interval.
     pub artifact_payload: Option<String>,
-    /// Keeps the last good artifact on disk.
+    /// Keeps the last good artifact on disk and starts from it. Clients and processes may share it.
     pub artifact_cache_dir: Option<PathBuf>,
-    /// Between downloads of the artifact; zero stops polling, less than five minutes is raised to that.
+    /// Between downloads of the artifact, a tenth more or less. Less than five minutes is raised to that; zero stops
+    /// polling once a first download has succeeded.
     pub polling_interval: Duration,
-    /// How long create waits for the first artifact.
+    /// How long create waits for the first artifact and the location hint. Not getting them in time is no error.
     pub maximum_wait_ready: Duration,
-    /// On-device: every matching rule of these mboxes counts.
+    /// On-device: mboxes of which every matching rule counts, not the first alone.
     pub all_matching_mboxes: Vec<String>,
     /// Sends SDK telemetry with delivery requests.
     pub telemetry_enabled: bool,
@@ -258,7 +262,7 @@ pub struct ClientConfig {
     pub retry: RetryPolicy,
     /// Repeat clicks and orders although the edge may have counted them.
     pub retry_clicks: bool,
-    /// The background queue.
+    /// The background queue of impressions.
     pub notifications: QueueConfig,
     /// Events kept until somebody takes them.
     pub event_buffer: usize,
@@ -270,10 +274,10 @@ pub struct ClientConfig {
 
 /// Host of artifact and geo look-up; with `cdn_environment` its siblings.
 pub(crate) const DEFAULT_CDN: &str = "assets.adobetarget.com";
-const DEFAULT_ENVIRONMENT: &str = "production";
-const DEFAULT_TIMEOUT: Duration = Duration::from_millis(3000);
+pub(crate) const DEFAULT_ENVIRONMENT: &str = "production";
+pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_millis(3000);
 /// Adobe's CDN is not meant to be asked more often.
-const LEAST_POLLING_INTERVAL: Duration = Duration::from_millis(300_000);
+pub(crate) const LEAST_POLLING_INTERVAL: Duration = Duration::from_millis(300_000);
 
 impl ClientConfig {
     /// The defaults for that client code and organization.
@@ -314,86 +318,6 @@ impl ClientConfig {
             close_timeout: Duration::from_millis(2000),
             fixed_clock_ms: None,
         }
-    }
-
-    /// Reads the configuration object of the C ABI.
-    ///
-    /// # Errors
-    /// [`TargetError::InvalidJson`], or [`TargetError::InvalidOptions`] that names the key.
-    pub fn from_json(text: &str) -> Result<Self, TargetError> {
-        let document = Document::outline(text, Strictness::Options, LEVELS)
-            .map_err(|error| TargetError::invalid_json("config", &error))?;
-        let root = document.root();
-        if root.kind() != Kind::Object {
-            return Err(TargetError::invalid_options("config", "Options map is required"));
-        }
-        let mut config = ClientConfig::new("", "");
-        read_members(root, "", &KEYS, |key, member| config.take(key, &member))?;
-        config.validate()?;
-        Ok(config)
-    }
-
-    fn take(&mut self, key: &str, member: &Member<'_>) -> Result<(), TargetError> {
-        match key {
-            "client" => self.client = member.text()?.unwrap_or_default(),
-            "organization_id" => self.organization_id = member.text()?.unwrap_or_default(),
-            "decisioning_method" => self.decisioning_method = DecisioningMethod::read(member)?.unwrap_or_default(),
-            "server_domain" => self.server_domain = member.text()?,
-            "secure" => self.secure = member.boolean()?,
-            "edge_affinity" => self.edge_affinity = Some(member.boolean()?),
-            "timeout" => self.timeout = read_timeout(member)?.unwrap_or(DEFAULT_TIMEOUT),
-            "connect_timeout" => self.connect_timeout = milliseconds(member, 1)?,
-            "target_location_hint" => self.target_location_hint = member.text()?,
-            "environment_id" => self.environment_id = Some(member.integer()?),
-            "property_token" => self.property_token = member.text()?,
-            "version" => self.version = member.text()?,
-            "environment" => self.environment = member.text()?.unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned()),
-            "cdn_environment" => {
-                self.cdn_environment = choice(
-                    member,
-                    &[
-                        ("production", CdnEnvironment::Production),
-                        ("staging", CdnEnvironment::Staging),
-                        ("development", CdnEnvironment::Development),
-                    ],
-                )?;
-            }
-            "cdn_base_path" => {
-                if let Some(path) = member.text()? {
-                    self.cdn_base_path = path;
-                }
-            }
-            "artifact_location" => self.artifact_location = member.text()?,
-            "artifact_format" => {
-                self.artifact_format =
-                    Some(choice(member, &[("json", ArtifactFormat::Json), ("bin", ArtifactFormat::Bin)])?);
-            }
-            "artifact_payload" => self.artifact_payload = Some(member.object()?.raw().to_owned()),
-            "artifact_cache_dir" => self.artifact_cache_dir = member.text()?.map(PathBuf::from),
-            "polling_interval" => self.polling_interval = milliseconds(member, 0)?,
-            "maximum_wait_ready" => self.maximum_wait_ready = milliseconds(member, 0)?,
-            "all_matching_mboxes" => self.all_matching_mboxes = strings(member)?,
-            "telemetry_enabled" => self.telemetry_enabled = member.boolean()?,
-            "proxy" => {
-                self.proxy = match member.text()?.as_deref() {
-                    None | Some("env") => ProxySetting::Env,
-                    Some("none") => ProxySetting::None,
-                    Some(url) => ProxySetting::Url(url.to_owned()),
-                }
-            }
-            "tls" => self.tls = read_tls(member)?,
-            "headers" => self.headers = read_headers(member)?,
-            "max_idle_connections" => self.max_idle_connections = size(member, 0)?,
-            "max_idle_age" => self.max_idle_age = milliseconds(member, 0)?,
-            "retry" => self.retry = read_retry(member)?,
-            "retry_clicks" => self.retry_clicks = member.boolean()?,
-            "notifications" => self.notifications = read_queue(member)?,
-            "event_buffer" => self.event_buffer = size(member, 1)?,
-            "close_timeout" => self.close_timeout = milliseconds(member, 0)?,
-            "fixed_clock_ms" => self.fixed_clock_ms = Some(member.integer()?),
-            _ => {}
-        }
-        Ok(())
     }
 
     /// What types cannot rule out, for both ways of making a configuration.
@@ -473,47 +397,6 @@ impl ClientConfig {
     }
 }
 
-/// Objects in objects whose members are looked at: the configuration itself, and `tls` and the like in it. Below are
-/// the contents of `artifact_payload` alone, of which a whole index would be larger than the text.
-const LEVELS: usize = 2;
-
-const KEYS: [&str; 34] = [
-    "client",
-    "organization_id",
-    "decisioning_method",
-    "server_domain",
-    "secure",
-    "edge_affinity",
-    "timeout",
-    "connect_timeout",
-    "target_location_hint",
-    "environment_id",
-    "property_token",
-    "version",
-    "environment",
-    "cdn_environment",
-    "cdn_base_path",
-    "artifact_location",
-    "artifact_format",
-    "artifact_payload",
-    "artifact_cache_dir",
-    "polling_interval",
-    "maximum_wait_ready",
-    "all_matching_mboxes",
-    "telemetry_enabled",
-    "proxy",
-    "tls",
-    "headers",
-    "max_idle_connections",
-    "max_idle_age",
-    "retry",
-    "retry_clicks",
-    "notifications",
-    "event_buffer",
-    "close_timeout",
-    "fixed_clock_ms",
-];
-
 /// What goes into every request's query has to leave room for the rest of it.
 const MAX_QUERY_VALUE: usize = 1024;
 const MAX_HEADERS: usize = 100;
@@ -549,7 +432,7 @@ fn is_address(text: &str, with_scheme: bool) -> bool {
         && rest.bytes().all(|b| b.is_ascii_graphic() && !b"#\\\"<>^`{|}".contains(&b))
 }
 
-fn is_host_and_port(domain: &str) -> bool {
+pub(crate) fn is_host_and_port(domain: &str) -> bool {
     let (host, port) = match domain.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
             Some((address, "")) => (address, None),
@@ -571,255 +454,4 @@ fn is_host_and_port(domain: &str) -> bool {
     };
     host_fits
         && port.is_none_or(|port| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p > 0))
-}
-
-/// A duration in milliseconds.
-fn milliseconds(member: &Member<'_>, least: u64) -> Result<Duration, TargetError> {
-    member.count(least).map(Duration::from_millis)
-}
-
-/// A call's timeout; 0 is the default.
-pub(crate) fn read_timeout(member: &Member<'_>) -> Result<Option<Duration>, TargetError> {
-    Ok(Some(milliseconds(member, 0)?).filter(|timeout| !timeout.is_zero()))
-}
-
-fn size(member: &Member<'_>, least: u64) -> Result<usize, TargetError> {
-    usize::try_from(member.count(least)?)
-        .map_err(|_| TargetError::invalid_options(member.path(), format!("`{}` is too large", member.path())))
-}
-
-fn choice<T: Copy>(member: &Member<'_>, choices: &[(&str, T)]) -> Result<T, TargetError> {
-    let given = member.value.as_str();
-    choices.iter().find(|(name, _)| given.as_deref() == Some(*name)).map(|(_, choice)| *choice).ok_or_else(|| {
-        let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-        TargetError::invalid_options(member.path(), format!("`{}` must be one of: {}", member.path(), names.join(", ")))
-    })
-}
-
-fn strings(member: &Member<'_>) -> Result<Vec<String>, TargetError> {
-    let string = |(at, value): (usize, Value<'_>)| {
-        value.as_str().map(|text| text.into_owned()).ok_or_else(|| {
-            TargetError::wrong_type(format!("{}[{at}]", member.path()), "a string", value.kind().described())
-        })
-    };
-    member.array()?.elements().enumerate().map(string).collect()
-}
-
-fn read_tls(member: &Member<'_>) -> Result<TlsSettings, TargetError> {
-    let mut tls = TlsSettings::default();
-    let keys = ["ca_file", "roots", "client_certificate_file", "client_key_file"];
-    read_members(member.object()?, &member.path(), &keys, |key, member| {
-        match key {
-            "ca_file" => tls.ca_file = member.text()?.map(PathBuf::from),
-            "roots" => tls.roots = choice(&member, &[("bundled", TlsRoots::Bundled), ("system", TlsRoots::System)])?,
-            "client_certificate_file" => tls.client_certificate_file = member.text()?.map(PathBuf::from),
-            _ => tls.client_key_file = member.text()?.map(PathBuf::from),
-        }
-        Ok(())
-    })?;
-    Ok(tls)
-}
-
-/// Keys are the caller's here: neither spelling nor case is touched.
-fn read_headers(member: &Member<'_>) -> Result<BTreeMap<String, String>, TargetError> {
-    let mut headers = BTreeMap::new();
-    let mut seen = std::collections::HashSet::new();
-    for (name, value) in member.object()?.members() {
-        let path = format!("{}.{name}", member.path());
-        if value.is_null() {
-            continue;
-        }
-        let text =
-            value.as_str().ok_or_else(|| TargetError::wrong_type(&*path, "a string", value.kind().described()))?;
-        if !seen.insert(name.to_ascii_lowercase()) {
-            return Err(TargetError::given_twice(path));
-        }
-        headers.insert(name.into_owned(), text.into_owned());
-    }
-    Ok(headers)
-}
-
-fn read_retry(member: &Member<'_>) -> Result<RetryPolicy, TargetError> {
-    let mut retry = RetryPolicy::default();
-    read_members(member.object()?, &member.path(), &["max_attempts", "base_delay", "max_delay"], |key, member| {
-        match key {
-            "max_attempts" => retry.max_attempts = u32::try_from(member.count(1)?).unwrap_or(u32::MAX),
-            "base_delay" => retry.base_delay = milliseconds(&member, 0)?,
-            _ => retry.max_delay = milliseconds(&member, 0)?,
-        }
-        Ok(())
-    })?;
-    Ok(retry)
-}
-
-fn read_queue(member: &Member<'_>) -> Result<QueueConfig, TargetError> {
-    let mut queue = QueueConfig::default();
-    let keys = [
-        "max_queued",
-        "max_batch",
-        "flush_interval",
-        "workers",
-        "retry_base_delay",
-        "retry_max_delay",
-        "time_to_live",
-        "spool_dir",
-        "spool_max_bytes",
-        "spool_sync",
-    ];
-    read_members(member.object()?, &member.path(), &keys, |key, member| {
-        match key {
-            "max_queued" => queue.max_queued = member.count(1)?,
-            "max_batch" => queue.max_batch = member.count(1)?,
-            "flush_interval" => queue.flush_interval = milliseconds(&member, 0)?,
-            "workers" => queue.workers = member.count(1)?,
-            "retry_base_delay" => queue.retry_base_delay = milliseconds(&member, 0)?,
-            "retry_max_delay" => queue.retry_max_delay = milliseconds(&member, 0)?,
-            "time_to_live" => queue.time_to_live = Some(milliseconds(&member, 1)?),
-            "spool_dir" => queue.spool_dir = member.text()?.map(PathBuf::from),
-            "spool_max_bytes" => queue.spool_max_bytes = member.count(1)?,
-            _ => {
-                let choices = [("none", SpoolSync::None), ("batch", SpoolSync::Batch), ("each", SpoolSync::Each)];
-                queue.spool_sync = choice(&member, &choices)?;
-            }
-        }
-        Ok(())
-    })?;
-    Ok(queue)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(members: &str) -> Result<ClientConfig, TargetError> {
-        ClientConfig::from_json(&format!(r#"{{"client":"acme","organization_id":"1@AdobeOrg"{members}}}"#))
-    }
-
-    fn field(members: &str) -> String {
-        let error = config(members).unwrap_err();
-        assert!(matches!(error, TargetError::InvalidOptions(_)), "{error:?}");
-        error.details().field.clone().unwrap_or_default()
-    }
-
-    #[test]
-    fn both_spellings_are_read_at_every_depth() {
-        let config = ClientConfig::from_json(
-            r#"{"client":"acme","organizationId":"1@AdobeOrg","tls":{"caFile":"ca.pem"},"retry":{"maxAttempts":5},
-                "notifications":{"maxBatch":7,"flush_interval":5},"headers":{"xFoo":"1","x_foo":"2"}}"#,
-        )
-        .unwrap();
-        assert_eq!(config.organization_id, "1@AdobeOrg");
-        assert_eq!(config.tls.ca_file, Some("ca.pem".into()));
-        assert_eq!(config.retry.max_attempts, 5);
-        assert_eq!(config.notifications.max_batch, 7);
-        assert_eq!(config.headers.len(), 2);
-    }
-
-    #[test]
-    fn unknown_and_doubled_keys_are_named() {
-        assert_eq!(field(r#","nonsense":true"#), "nonsense");
-        assert_eq!(field(r#","tls":{"ca":"x"}"#), "tls.ca");
-        assert_eq!(field(r#","timeout":1,"timeout":2"#), "timeout");
-        assert_eq!(field(r#","organizationId":"x""#), "organizationId");
-        assert_eq!(field(r#","tls":{"ca_file":"x","caFile":"x"}"#), "tls.caFile");
-    }
-
-    #[test]
-    fn wrong_types_and_limits_are_named() {
-        for (members, named) in [
-            (r#","secure":0"#, "secure"),
-            (r#","timeout":"3000""#, "timeout"),
-            (r#","timeout":-1"#, "timeout"),
-            (r#","timeout":1.5"#, "timeout"),
-            (r#","decisioning_method":"edge""#, "decisioning_method"),
-            (r#","server_domain":"https://x""#, "server_domain"),
-            (r#","server_domain":"x/y""#, "server_domain"),
-            (r#","server_domain":"x:99999""#, "server_domain"),
-            (r#","target_location_hint":"x.evil.org/""#, "target_location_hint"),
-            (r#","headers":{"a":1}"#, "headers.a"),
-            (r#","tls":{"client_key_file":"k"}"#, "tls.client_certificate_file"),
-            (r#","retry":{"max_attempts":0}"#, "retry.max_attempts"),
-            (r#","all_matching_mboxes":["a",5]"#, "all_matching_mboxes[1]"),
-            (r#","notifications":{"spool_sync":"often"}"#, "notifications.spool_sync"),
-            (r#","event_buffer":0"#, "event_buffer"),
-            (&format!(r#","version":"{}""#, "v".repeat(70_000)), "version"),
-            (
-                &format!(
-                    r#","headers":{{{}}}"#,
-                    (0..33_000).map(|n| format!(r#""h{n}":"x""#)).collect::<Vec<_>>().join(",")
-                ),
-                "headers",
-            ),
-            (r#","artifact_payload":[]"#, "artifact_payload"),
-            (r#","environment":"..""#, "environment"),
-            (&format!(r#","environment":"{}""#, "e".repeat(257)), "environment"),
-            (r#","decisioning_method":"on-device","property_token":"..""#, "property_token"),
-            (r#","cdn_base_path":"ftp://cdn.test""#, "cdn_base_path"),
-            (r#","cdn_base_path":"user:secret@cdn.test""#, "cdn_base_path"),
-            (r#","cdn_base_path":"/path""#, "cdn_base_path"),
-            (r#","cdn_base_path":"cdn.test/a?b""#, "cdn_base_path"),
-            (r#","cdn_base_path":"cdn.test:0""#, "cdn_base_path"),
-            (r#","artifact_location":"cdn.test/rules.json""#, "artifact_location"),
-            (r#","artifact_location":"https://cdn.test/a b""#, "artifact_location"),
-            (r#","artifact_location":"https:///rules.json""#, "artifact_location"),
-            (r#","artifact_location":"https://cdn.test/rules.json#x""#, "artifact_location"),
-            (&format!(r#","artifact_location":"https://cdn.test/{}""#, "x".repeat(5000)), "artifact_location"),
-            (r#","polling_interval":-1"#, "polling_interval"),
-            (r#","maximum_wait_ready":"3000""#, "maximum_wait_ready"),
-        ] {
-            assert_eq!(field(members), named, "{members}");
-        }
-    }
-
-    #[test]
-    fn null_and_empty_texts_are_absent_and_zero_is_the_default_timeout() {
-        let config = config(r#","timeout":0,"secure":null,"property_token":"","server_domain":null"#).unwrap();
-        assert_eq!(config.timeout, DEFAULT_TIMEOUT);
-        assert!(config.secure);
-        assert_eq!(config.property_token, None);
-    }
-
-    #[test]
-    fn the_required_keys_have_their_messages() {
-        let message = |text: &str| ClientConfig::from_json(text).unwrap_err().to_string();
-        assert_eq!(message("{}"), "Client is required");
-        assert_eq!(message(r#"{"client":"acme","organization_id":""}"#), "Organization Id is required");
-        assert_eq!(message("[]"), "Options map is required");
-    }
-
-    #[test]
-    fn what_later_versions_bring_is_refused_clearly() {
-        let error = config(r#","notifications":{"spool_dir":"x"}"#).unwrap_err();
-        assert!(matches!(error, TargetError::Unsupported(_)), "{error:?}");
-        assert_eq!(error.details().field.as_deref(), Some("notifications.spool_dir"));
-    }
-
-    #[test]
-    fn addresses_of_every_useful_form_are_taken() {
-        for address in ["cdn.test", "127.0.0.1:8080", "[::1]:8080/a/b", "http://cdn.test", "https://cdn.test:1/a%20b/"]
-        {
-            config(&format!(r#","cdn_base_path":"{address}""#)).unwrap();
-        }
-        config(r#","artifact_location":"http://[::1]:1/a/rules.bin?sig=a%2Fb&x=~""#).unwrap();
-        assert_eq!(config(r#","environment":"""#).unwrap().environment, "production");
-    }
-
-    #[test]
-    fn short_polling_intervals_are_raised_and_zero_stops() {
-        assert_eq!(config(r#","polling_interval":1000"#).unwrap().polling_interval, LEAST_POLLING_INTERVAL);
-        assert_eq!(config(r#","polling_interval":0"#).unwrap().polling_interval, Duration::ZERO);
-    }
-
-    #[test]
-    fn a_configuration_can_be_printed_without_its_secrets() {
-        let config = config(r#","proxy":"http://user:secret@proxy:3128""#).unwrap();
-        assert!(!format!("{config:?}").contains("secret"));
-    }
-
-    #[test]
-    fn server_domains_may_be_addresses() {
-        for domain in ["127.0.0.1:8080", "[::1]:8080", "[::1]", "target.example.com", "localhost"] {
-            assert!(is_host_and_port(domain), "{domain}");
-        }
-    }
 }

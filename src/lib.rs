@@ -19,12 +19,38 @@
 //! # }
 //! ```
 //!
+//! # Deciding on this machine
+//!
+//! With [`DecisioningMethod::OnDevice`] the client downloads Adobe's rule artifact, keeps it current in the background
+//! and answers `execute` and `prefetch` from it, without a request. [`DecisioningMethod::Hybrid`] does so where the
+//! artifact has all that is asked for and goes to the edge else. What `execute` shows is reported in the background;
+//! [`TargetClient::close`] and dropping the client send what waits, [`Meta::not_queued`] has what found no room.
+//! [`TargetClient::is_ready`], [`wait_ready`](TargetClient::wait_ready) and [`refresh`](TargetClient::refresh) are about
+//! the artifact, and [`ClientConfig::fixed_clock_ms`] shows what a coming date brings.
+//!
+//! [`TargetClient::decide_mbox`] decides one mbox from borrowed texts, without a request, a session or an impression:
+//! for feature flags and the like.
+//!
+//! ```no_run
+//! use adobe_target::{DecisioningMethod, MboxQuery, TargetClient};
+//!
+//! # fn main() -> Result<(), adobe_target::TargetError> {
+//! let client = TargetClient::builder("acmeclient", "0DD934B85278256B0A490D44@AdobeOrg")
+//!     .decisioning_method(DecisioningMethod::OnDevice)
+//!     .build()?;
+//! let decision = client.decide_mbox(&MboxQuery::new("cart", "a-device-id"))?;
+//! println!("{:?}", decision.options);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Threads
 //!
 //! A client is shared by reference; every method may be called from any thread at any time. Calls block the
 //! thread that makes them. The `_async` forms run on a bounded number of threads of the library and return a
-//! handle; the `_then` forms call back. Inside a callback, `close` and waits for unfinished calls answer
-//! [`TargetError::WouldDeadlock`].
+//! handle; the `_then` forms call back. Inside a callback, `close`, `refresh` and waits for unfinished calls answer
+//! [`TargetError::WouldDeadlock`]. Decisions on this machine wait neither for the thread that replaces the artifact
+//! nor for those that send impressions.
 //!
 //! # Deadlines and repeating
 //!
@@ -38,7 +64,7 @@
 //! - `capi` (default): the C ABI of `include/adobe_target.h`. Switch it off in Rust programs that make shared
 //!   libraries of their own, or those export the symbols too.
 //! - `local-edge`: [`local_edge`](https://docs.rs/adobe-target/latest/adobe_target/local_edge/), a Target edge on
-//!   127.0.0.1 for tests and for people without an account.
+//!   127.0.0.1 for tests and for people without an account; it serves rule artifacts, too.
 //!
 //! # Logging
 //!
@@ -55,6 +81,7 @@ mod calls;
 mod client;
 mod clock;
 mod config;
+mod config_json;
 mod cookies;
 mod decisioning;
 pub mod delivery;
@@ -105,3 +132,8 @@ pub use stats::{ArtifactStats, ClientStats};
 #[cfg(all(doctest, feature = "local-edge"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So do those of this page.
+#[cfg(all(doctest, feature = "local-edge"))]
+#[doc = include_str!("../docs/on-device.md")]
+struct OnDevicePage;

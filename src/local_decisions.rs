@@ -169,8 +169,8 @@ impl Shared {
                 own_id: here.generated_id,
                 notifications: decision.impressions,
             };
-            if let Err(batch) = self.impressions.submit(batch) {
-                not_queued = batch.notifications.into_iter().map(|notification| notification.text).collect();
+            if let Err(refused) = self.impressions.submit(batch) {
+                not_queued = refused.into_iter().map(|notification| notification.text).collect();
             }
         }
         let attributes = match operation {

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use crate::config::{DecisioningMethod, LOCATION_HINT_RULE, is_location_hint, read_timeout};
+use crate::config::{DecisioningMethod, LOCATION_HINT_RULE, is_location_hint};
+use crate::config_json::read_timeout;
 use crate::cookies::is_session_id;
 use crate::delivery::limits;
 use crate::delivery::model::{CustomerId, DeliveryRequest};
@@ -204,6 +205,11 @@ impl<'d> ParsedOptions<'d> {
         if root.kind() != Kind::Object {
             return Err(TargetError::invalid_options("options", "Options map is required"));
         }
+        if let Some(path) = root.path_of_huge_number() {
+            // It would be in the request that a result has, and most readers of JSON refuse all of such a text.
+            let message = format!("`{path}` must be a number that fits into a double");
+            return Err(TargetError::invalid_options(path, message));
+        }
         let mut options = ParsedOptions {
             request: None,
             target_cookie: None,
@@ -319,6 +325,29 @@ mod tests {
         assert_eq!(field("{}"), "request");
         assert_eq!(field(r#"{"request":{}}"#), "request");
         assert_eq!(field("5"), "options");
+    }
+
+    #[test]
+    fn every_option_is_documented() {
+        let page = include_str!("../docs/configuration.md");
+        let (_, page) = page.split_once("## Options of a call").unwrap();
+        let (page, _) = page.split_once("## Results").unwrap();
+        let header = include_str!("../include/adobe_target.h");
+        let (_, header) = header.split_once("* Options of a call").unwrap();
+        let (header, _) = header.split_once("* The result of a call").unwrap();
+        for key in KEYS {
+            assert!(page.contains(&format!("`{key}`")), "the page does not tell of {key}");
+            let is_there = header.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == key);
+            assert!(is_there, "the header does not tell of {key}");
+        }
+    }
+
+    #[test]
+    fn numbers_beyond_a_double_are_refused_wherever_they_are() {
+        for huge in ["1e999", "-1e309", &"9".repeat(310)] {
+            let text = format!(r#"{{"request":{{"a":[0,1e308,{{"b\n":[{huge}]}}],"c":{huge}}}}}"#);
+            assert_eq!(field(&text), "request.a[2].b[0]", "{huge}");
+        }
     }
 
     #[test]

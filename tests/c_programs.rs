@@ -86,22 +86,34 @@ fn has_valgrind() -> bool {
 
 /// Runs a program as it is and under valgrind, each time with an edge of its own that is looked at afterwards.
 fn runs_well(program: &Path, scratch: &Scratch, arguments: &[&str], examine: impl Fn(&Run, &LocalEdge)) {
-    runs_as_it_is(program, scratch, arguments, &examine);
-    runs_under_valgrind(program, scratch, arguments, &examine);
+    let start = || LocalEdge::start().unwrap();
+    runs_as_it_is(&start(), program, scratch, arguments, &examine);
+    runs_under_valgrind(start, program, scratch, arguments, &examine);
 }
 
-fn runs_as_it_is(program: &Path, scratch: &Scratch, arguments: &[&str], examine: impl Fn(&Run, &LocalEdge)) {
-    let edge = LocalEdge::start().unwrap();
+fn runs_as_it_is(
+    edge: &LocalEdge,
+    program: &Path,
+    scratch: &Scratch,
+    arguments: &[&str],
+    examine: impl Fn(&Run, &LocalEdge),
+) {
     let mut plain = Command::new(program);
     let result = run(plain.arg(edge.host()).args(arguments), scratch, TIME_LIMIT).succeeded("the program");
-    examine(&result, &edge);
+    examine(&result, edge);
 }
 
-fn runs_under_valgrind(program: &Path, scratch: &Scratch, arguments: &[&str], examine: impl Fn(&Run, &LocalEdge)) {
+fn runs_under_valgrind(
+    start: impl Fn() -> LocalEdge,
+    program: &Path,
+    scratch: &Scratch,
+    arguments: &[&str],
+    examine: impl Fn(&Run, &LocalEdge),
+) {
     if !has_valgrind() {
         return;
     }
-    let edge = LocalEdge::start().unwrap();
+    let edge = start();
     let mut checked = Command::new("valgrind");
     checked.args(["-q", "--leak-check=full", "--show-leak-kinds=definite,indirect", "--num-callers=16"]);
     checked.args(["--errors-for-leak-kinds=definite,indirect", "--error-exitcode=99"]);
@@ -197,9 +209,10 @@ fn bad_input() {
     };
     let scratch = Scratch::new("bad_input");
     let program = compiled_test_program("bad_input", &scratch);
-    runs_as_it_is(&program, &scratch, &[], nothing_came);
+    let start = || LocalEdge::start().unwrap();
+    runs_as_it_is(&start(), &program, &scratch, &[], nothing_came);
     // Valgrind finds in a megabyte what it finds in twenty.
-    runs_under_valgrind(&program, &scratch, &["1000000", "50000"], nothing_came);
+    runs_under_valgrind(start, &program, &scratch, &["1000000", "50000"], nothing_came);
 }
 
 #[test]
@@ -302,6 +315,35 @@ fn example_async() {
 }
 
 #[test]
+fn example_on_device() {
+    let scratch = Scratch::new("on-device-example");
+    let program = example("on_device", &scratch);
+    let start = || LocalEdge::builder().default_artifact().start().unwrap();
+    let examine = |run: &Run, edge: &LocalEdge| {
+        for line in [
+            "Event: client_ready",
+            "Decided: on-device",
+            "Shown in product1: <span class=\"badge\">On sale</span>",
+            "Not queued: 0",
+            "Discount: 15",
+            "Discount on Black Friday: 30",
+            "Decisions: 2",
+            "Impressions accepted: 3",
+            "Impressions acknowledged: 3",
+        ] {
+            assert!(run.stdout.lines().any(|printed| printed == line), "no {line:?} in:\n{}", run.stdout);
+        }
+        // What the preview looked at is not among them.
+        let impressions = edge.report().impressions;
+        let of = |mbox: &str| impressions.by_mbox.get(mbox).copied();
+        assert_eq!((of("home"), of("product1"), of("cart")), (Some(1), Some(1), Some(1)));
+        assert_eq!(impressions.total, 3);
+    };
+    runs_as_it_is(&start(), &program, &scratch, &[], examine);
+    runs_under_valgrind(start, &program, &scratch, &[], examine);
+}
+
+#[test]
 fn example_server() {
     const THREADS: u64 = 4;
     const VISITORS: u64 = 10;
@@ -325,7 +367,12 @@ fn example_server() {
 
 #[test]
 fn examples_say_what_is_wrong() {
-    for name in ["quickstart", "async", "server"] {
+    for (name, unreachable) in [
+        ("quickstart", "TARGET_ERR_NETWORK"),
+        ("async", "TARGET_ERR_NETWORK"),
+        ("on_device", "TARGET_ERR_PENDING: waiting for the artifact (last failure: "),
+        ("server", "TARGET_ERR_NETWORK"),
+    ] {
         let scratch = Scratch::new(&format!("wrong-{name}"));
         let program = example(name, &scratch);
         let told_nothing = run(Command::new(&program).env_clear(), &scratch, TIME_LIMIT);
@@ -337,7 +384,7 @@ fn examples_say_what_is_wrong() {
         let mut alone = Command::new(&program);
         let alone = run(alone.arg(&address).args(["1", "1", "1"]), &scratch, TIME_LIMIT);
         assert_eq!(alone.code, Some(1), "{}", alone.stdout);
-        assert!(alone.stderr.contains("TARGET_ERR_NETWORK"), "{}", alone.stderr);
+        assert!(alone.stderr.contains(unreachable), "{}", alone.stderr);
 
         let mut mistaken = Command::new(&program);
         let mistaken = run(mistaken.arg("http://wrong/"), &scratch, TIME_LIMIT);
@@ -362,5 +409,6 @@ fn make_builds_and_runs_the_examples() {
     }
     let made = run(&mut make, &scratch, TIME_LIMIT).succeeded("make");
     assert_eq!(made.stdout.matches("Acknowledged: [\"1\"]").count(), 2, "{}", made.stdout);
+    assert!(made.stdout.contains("Discount on Black Friday: 30"), "{}", made.stdout);
     assert!(made.stdout.contains("6400 calls by 8 threads"), "{}", made.stdout);
 }

@@ -17,7 +17,7 @@ use crate::server::Server;
 /// What one class of requests took.
 pub struct Figures {
     /// Through the C ABI.
-    pub c: Rounds,
+    pub c: Timing,
     /// CPU time of a call and of the sending of its impressions, on all threads of this process.
     pub cpu_with_sending: Option<f64>,
 }
@@ -81,9 +81,9 @@ pub fn print(library: Library, cases: &[Case], effort: Effort) -> BTreeMap<&'sta
             );
         }
         println!();
-        all.insert(case.name, Figures { c: c.wall, cpu_with_sending: None });
+        all.insert(case.name, Figures { c, cpu_with_sending: None });
     }
-    let median = |name: &str| all.get(name).map(|figures: &Figures| figures.c.median());
+    let median = |name: &str| all.get(name).map(|figures: &Figures| figures.c.wall.median());
     println!("  typed: TargetClient::get_offers; mbox: TargetClient::decide_mbox, aim 1 us.");
     if let (Some(many), Some(few)) = (median("1 mbox in 10,000 rules"), median("1 mbox, 10 rules, page and browser")) {
         println!("  10,000 rules in the artifact against 100: {:.2} x; aim 1.3", many / few);
@@ -132,7 +132,7 @@ pub fn print_executes(library: Library, cases: &[Case], effort: Effort) -> BTree
             flood.wall.median(),
         );
         println!("    after a flood of {calls}: {}", client.stats());
-        all.insert(case.name, Figures { c: burst.wall, cpu_with_sending: Some(all_cpu.median()) });
+        all.insert(case.name, Figures { c: burst, cpu_with_sending: Some(all_cpu.median()) });
     }
     println!(
         "  burst: calls of a new client whose queue has room for all; its CPU is that of all threads until all was"

@@ -41,22 +41,22 @@ pub fn print(cases: &[Case], ours: &BTreeMap<&'static str, Figures>, effort: Eff
     let answers: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
 
     println!(
-        "  {:<36} {:>10} {:>10} {:>8} {:>8} | {:>8} {:>8} {:>8}  least",
-        "request", "Node.js us", "best", "ours us", "best", "ratio", "of bests", "aim"
+        "  {:<36} {:>10} {:>8} {:>6} | {:>10} {:>8} {:>6} | {:>6} {:>6}",
+        "", "Node.js us", "ours us", "ratio", "CPU us", "ours", "ratio", "aim", "least"
     );
     for case in cases {
         let Some(answer) = answers.iter().find(|answer| answer["name"] == case.name) else {
             complain(&format!("{}: no answer", case.name));
             continue;
         };
-        let (Some(theirs), Some(their_best)) = (answer["median"].as_f64(), answer["best"].as_f64()) else {
+        let (Some(wall), Some(cpu)) = (answer["wall"].as_f64(), answer["cpu"].as_f64()) else {
             complain(&format!("{}: {}", case.name, answer["error"]));
             continue;
         };
         let figures = ours.get(case.name);
-        let (our_median, our_best) =
-            figures.map_or((f64::NAN, f64::NAN), |figures| (figures.c.median(), figures.c.best()));
-        let ratio = theirs / our_median;
+        let (our_wall, our_cpu) =
+            figures.map_or((f64::NAN, f64::NAN), |figures| (figures.c.wall.median(), figures.c.cpu.median()));
+        let ratio = wall / our_wall;
         let aim = case.against_node.map_or_else(String::new, |(aim, least)| {
             let verdict = match ratio {
                 ratio if ratio >= aim => "aim met",
@@ -64,19 +64,20 @@ pub fn print(cases: &[Case], ours: &BTreeMap<&'static str, Figures>, effort: Eff
                 ratio if ratio.is_nan() => "not measured",
                 _ => "MISSED",
             };
-            format!("{aim:>8} {least:>6}  {verdict}")
+            format!("{aim:>6} {least:>6}  {verdict}")
         });
         println!(
-            "  {:<36} {theirs:>10.1} {their_best:>10.1} {our_median:>8.2} {our_best:>8.2} | {ratio:>8.0} {:>8.0} {aim}",
+            "  {:<36} {wall:>10.1} {our_wall:>8.2} {ratio:>6.0} | {cpu:>10.1} {our_cpu:>8.2} {:>6.0} | {aim}",
             case.name,
-            their_best / our_best
+            cpu / our_cpu
         );
         if let (Some(theirs), Some(ours)) =
             (answer["withSending"].as_f64(), figures.and_then(|figures| figures.cpu_with_sending))
         {
             println!(
-                "  {:<36} {theirs:>10.1} {:>10} {ours:>8.2} {:>8} | {:>8.0}",
-                "  with the sending, CPU",
+                "  {:<36} {:>10} {:>8} {:>6} | {theirs:>10.1} {ours:>8.2} {:>6.0} |",
+                "  with the sending",
+                "",
                 "",
                 "",
                 theirs / ours

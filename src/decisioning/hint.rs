@@ -245,8 +245,8 @@ mod tests {
     }
 
     #[test]
-    fn the_device_id_tells_it_where_the_host_does_not() {
-        assert_eq!(scene([answer(200, r#"{"edgeHost":"gateway.test","id":{"tntId":"a.35_0"}}"#)]).found(), Some("35"));
+    fn a_host_of_another_form_tells_nothing() {
+        assert_eq!(scene([answer(200, r#"{"edgeHost":"gateway.test","id":{"tntId":"a.35_0"}}"#)]).found(), None);
     }
 
     #[test]

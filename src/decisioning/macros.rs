@@ -138,3 +138,61 @@ impl MacroValues<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::{Document, Strictness};
+
+    #[test]
+    fn the_last_two_parts_count_in_the_fields_other_words() {
+        for (written, key) in [
+            ("offer.id", "offer.id"),
+            ("campaign.name", "activity.name"),
+            ("campaign.recipe.id", "experience.id"),
+            ("activity.experience.name", "experience.name"),
+            ("mbox.name", "name"),
+            ("mbox", ""),
+            ("mbox.mbox", ""),
+            ("name", "name"),
+            ("a.b.c", "b.c"),
+            ("", ""),
+            (".a", ".a"),
+            ("a.", "a."),
+        ] {
+            assert_eq!(key_of(written), key, "{written}");
+        }
+    }
+
+    /// The offer's text for that meta and that mbox, as the inside of a JSON string.
+    fn filled(content: &str, detail: &str) -> String {
+        let meta = Document::parse(r#"{"offer.id":7,"offer.name":"a \"b\""}"#, Strictness::Artifact).unwrap();
+        let detail = Document::parse(detail, Strictness::Options).unwrap();
+        let mut texts = Texts::default();
+        let mut pieces = Vec::new();
+        let start = compile(content, meta.root(), &mut texts, 0, &mut pieces);
+        pieces.push(Piece::Text(texts.since(start)));
+        let detail = Some(detail.root());
+        let values = MacroValues { name: "m", index: Some(3), detail, parameters: Parameters::of(detail) };
+        let mut out = String::new();
+        values.write(&mut out, &texts.into_text(), &pieces);
+        out
+    }
+
+    #[test]
+    fn gaps_are_filled_by_the_request_and_the_rest_when_compiled() {
+        let mbox = r#"{"key":"k","parameters":{"p":"$& \"","n":1.50,"l":[1,null,[2]],"o":{},"z":null}}"#;
+        for (content, expected) in [
+            ("${offer.id}|${offer.name}", r#"7|a \"b\""#),
+            ("<${mbox.name}, ${index}, ${key}>", "<m, 3, k>"),
+            ("${p}", r#"$& \""#),
+            ("${mbox.n}${l}${o}${z}", "1.51,,2[object Object]null"),
+            ("${nope} ${offer.nope}", "${nope} ${offer.nope}"),
+            ("${p", "${p"),
+            ("${ p }${${p}", r#"${ p }${$& \""#),
+            ("\n\"\\", r#"\n\"\\"#),
+        ] {
+            assert_eq!(filled(content, mbox), expected, "{content}");
+        }
+    }
+}

@@ -249,3 +249,81 @@ fn write_with_twins(out: &mut String, value: Value<'_>) {
     }
     object.end();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(text: &str, look: impl FnOnce(Parameters<'_>)) {
+        let document = Document::parse(text, Strictness::Options).unwrap();
+        look(Parameters::Json(document.root()));
+    }
+
+    fn found(parameters: Parameters<'_>, name: &str) -> String {
+        let found = parameters.find(name);
+        let value = found.unwrap_or_else(|| parameters.tree().walk(name));
+        match value {
+            Val::Text(text) => text.into_owned(),
+            Val::Undefined => "undefined".to_owned(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn names_with_dots_are_found_whole_and_part_by_part() {
+        with(r#"{"a.b":"1","a.c.d":"2","x":{"y":"3"},"x.z":"4"}"#, |parameters| {
+            assert_eq!(found(parameters, "a.b"), "1");
+            assert_eq!(found(parameters, "a.c.d"), "2");
+            assert_eq!(found(parameters, "x.y"), "undefined", "what has parameters below it is made of them");
+            assert_eq!(found(parameters, "x.z"), "4");
+            assert_eq!(found(parameters, "a.b.length"), "Number(1.0)");
+            assert_eq!(found(parameters, "a.q"), "undefined");
+        });
+    }
+
+    #[test]
+    fn a_name_and_a_longer_one_are_both_found() {
+        with(r#"{"a":"short","a.b":"long"}"#, |parameters| {
+            assert_eq!((found(parameters, "a"), found(parameters, "a.b")), ("short".into(), "long".into()));
+        });
+    }
+
+    #[test]
+    fn texts_have_twins_in_lower_case_and_nothing_else_has() {
+        with(r#"{"A":"ÄB","n":5,"o":{"K":"UP"},"l":["UP"]}"#, |parameters| {
+            assert_eq!(found(parameters, "A_lc"), "äb");
+            assert_eq!(found(parameters, "n_lc"), "undefined");
+            assert_eq!(found(parameters, "o.K_lc"), "up");
+            assert_eq!(found(parameters, "l.0"), "UP");
+        });
+    }
+
+    #[test]
+    fn the_twin_goes_before_a_parameter_of_its_name() {
+        with(r#"{"a":"ABC","a_lc":"given"}"#, |parameters| {
+            assert_eq!(found(parameters, "a_lc"), "abc");
+            assert_eq!(found(parameters, "a_lc_lc"), "abc");
+            let mut tree = String::new();
+            parameters.write_tree(&mut tree);
+            assert_eq!(tree, r#"{"a":"ABC","a_lc":"abc","a_lc_lc":"abc"}"#);
+        });
+    }
+
+    #[test]
+    fn pairs_are_read_as_an_object_is() {
+        let pairs = Parameters::Pairs(&[("a.b", "Xy"), ("c", "1"), ("c", "2")]);
+        assert_eq!(found(pairs, "a.b_lc"), "xy");
+        assert_eq!(found(pairs, "c"), "2");
+        let mut tree = String::new();
+        pairs.write_tree(&mut tree);
+        assert_eq!(tree, r#"{"a":{"b":"Xy","b_lc":"xy"},"c":"2","c_lc":"2"}"#);
+    }
+
+    #[test]
+    fn a_name_of_dots_alone_ends() {
+        let name = ".".repeat(100_000);
+        let pairs = [(name.as_str(), "x")];
+        assert_eq!(found(Parameters::Pairs(&pairs), &name), "x");
+        assert_eq!(found(Parameters::Pairs(&pairs), "nothing"), "undefined");
+    }
+}

@@ -162,19 +162,17 @@ pub(super) fn write_property(
 }
 
 /// Appends `,"context":{…}`; returns where the object is.
-pub(super) fn write_context(out: &mut String, given: Option<Value<'_>>, now_ms: i64) -> Result<Range<usize>, TargetError> {
+pub(super) fn write_context(
+    out: &mut String,
+    given: Option<Value<'_>>,
+    now_ms: i64,
+) -> Result<Range<usize>, TargetError> {
     out.push_str(",\"context\":");
     let start = out.len();
-    let mut object = ObjectWriter::begin(out);
     let (mut has_channel, mut has_offset) = (false, false);
     for (key, value) in given.into_iter().flat_map(Value::members).filter(|(_, value)| !value.is_null()) {
         match &*key {
-            "channel" => {
-                if limits::text("request.context.channel", value)?.is_none() {
-                    continue;
-                }
-                has_channel = true;
-            }
+            "channel" => has_channel = limits::text("request.context.channel", value)?.is_some(),
             "timeOffsetInMinutes" => {
                 if value.kind() != Kind::Number {
                     return Err(limits::wrong_type("request.context.timeOffsetInMinutes", "a number", value));
@@ -186,7 +184,16 @@ pub(super) fn write_context(out: &mut String, given: Option<Value<'_>>, now_ms: 
             }
             _ => {}
         }
-        write_without_nulls(object.foreign_key(&key), value);
+    }
+    if let Some(whole) = given.filter(|given| has_channel && has_offset && !given.has_null_member()) {
+        out.push_str(whole.raw());
+        return Ok(start..out.len());
+    }
+    let mut object = ObjectWriter::begin(out);
+    for (key, value) in given.into_iter().flat_map(Value::members).filter(|(_, value)| !value.is_null()) {
+        if key != "channel" || has_channel {
+            write_without_nulls(object.foreign_key(&key), value);
+        }
     }
     if !has_channel {
         object.string("channel", "web");

@@ -466,6 +466,12 @@ fn write_mbox(out: &mut String, mbox: Value<'_>, position: usize) {
     }
     out.push_str("{\"index\":");
     write_integer(out, position);
+    if !mbox.has_null_member() {
+        // It has a name at least, so the rest can follow as it came.
+        out.push(',');
+        out.push_str(mbox.raw().get(1..).unwrap_or("}"));
+        return;
+    }
     for (key, member) in mbox.members().filter(|(_, member)| !member.is_null()) {
         start_member(out, &key);
         if matches!(&*key, "parameters" | "profileParameters") {

@@ -130,8 +130,8 @@ const READY: &str = "{\"ready\":true}";
 const NOT_READY: &str = "{\"ready\":false}";
 
 /// Ends a client. From now on new calls answer TARGET_ERR_CLOSED. Calls in flight may end within the time; after
-/// it they are ended with TARGET_ERR_CLOSED, their callbacks run as for any other error. A second or parallel
-/// close waits likewise and answers the same.
+/// it they are ended with TARGET_ERR_CLOSED, their callbacks run as for any other error. What waits in the background
+/// is sent within the time, and dropped after it. A second or parallel close waits likewise and answers the same.
 ///
 /// After it target_client_stats, target_request_wait, target_next_completion and target_next_event still work.
 /// The client still has to be freed.
@@ -139,8 +139,8 @@ const NOT_READY: &str = "{\"ready\":false}";
 /// @param client      The client. Must not be NULL.
 /// @param timeout_ms  0 ends all calls at once, TARGET_WAIT_FOREVER waits as long as they take.
 /// @param result      Receives {"acknowledged":n,"rejected":n,"dropped":n,"pending":n}: what became of the
-///                    background queue of notifications, of which this version has none, so all are 0. Or the
-///                    error object. The caller frees it with target_string_free. NULL is allowed.
+///                    notifications that waited in the background. Or the error object. The caller frees it with
+///                    target_string_free. NULL is allowed.
 ///
 /// @return TARGET_OK.
 ///         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library; nothing was closed.
@@ -230,8 +230,9 @@ pub extern "C" fn target_client_refresh(client: *mut target_client, result: *mut
 ///    "decisions":n,                 calls decided on this machine
 ///    "rule_errors":n,               conditions that could not be evaluated: their rules did not match
 ///    "geo":{"look_ups":n,"failures":n,"cache_hits":n},
-///    "queue":{"accepted":n,"acknowledged":n,"rejected":n,"dropped":n,"pending":n,"not_queued":n},
-///                                   notifications in the background
+///    "queue":{"accepted":n,          notifications in the background: impressions of decisions on this machine.
+///             "acknowledged":n,"rejected":n,"dropped":n,"pending":n,     add up to "accepted"
+///             "not_queued":n},       handed back instead: see "meta" of the envelope
 ///    "artifact":{"version":"1.0.0","etag":"...","location":"...",
 ///                "age_ms":n,        since it was downloaded
 ///                "checked_ms":n,    since the CDN last said that it is current
@@ -251,7 +252,9 @@ pub extern "C" fn target_client_stats(client: *mut target_client, result: *mut *
 }
 
 /// Asks for offers: "execute" for what is shown now, "prefetch" for what may be shown later and is reported then
-/// by target_send_notifications. Blocks until the edge has answered or the call's "timeout" is over.
+/// by target_send_notifications. Blocks until the edge has answered or the call's "timeout" is over. Decided on this
+/// machine it does not block, but for the place of an address that has to be looked up; what "execute" shows is
+/// reported to the edge in the background.
 ///
 ///   {"request":{"prefetch":{"mboxes":[{"name":"home"}]}},"target_cookie":"<value of the mbox cookie>"}
 ///
@@ -265,6 +268,7 @@ pub extern "C" fn target_client_stats(client: *mut target_client, result: *mut *
 ///         TARGET_ERR_UNSUPPORTED: nothing was sent; "field" names the argument or member.
 ///         TARGET_ERR_TIMEOUT, TARGET_ERR_NETWORK, TARGET_ERR_HTTP, TARGET_ERR_INVALID_RESPONSE: "retryable" says
 ///         whether the same call may succeed later. What may be repeated was repeated within the timeout.
+///         TARGET_ERR_NOT_READY: to be decided on this machine alone, and there is no artifact yet.
 ///         TARGET_ERR_CLOSED: the client is closed, or was closed meanwhile.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_get_offers(
@@ -602,7 +606,8 @@ pub extern "C" fn target_enqueue_notifications(
     })
 }
 
-/// Delivers what is pending in the background queue.
+/// Delivers what is pending in the background queue. Impressions of decisions on this machine go out by themselves, and
+/// target_client_close waits for them.
 ///
 /// @param client      The client. Must not be NULL.
 /// @param timeout_ms  0 only looks, TARGET_WAIT_FOREVER has no limit.
@@ -634,7 +639,12 @@ fn no_queue() -> TargetError {
 ///                                artifact, an event with an empty key has the number of the others
 ///   geo_location_updated         "geo": ipAddress, countryCode, stateCode, city, latitude, longitude as far as known;
 ///                                of this machine after a download, of a visitor after a look-up
-///   send_notification_error      "error": the error object, "ids": notifications that were not acknowledged
+///   send_notification_error      "error": the error object, "ids": notifications that were not acknowledged. Those of
+///                                decisions on this machine are sent again where that may help
+///   notification_acknowledged, notification_rejected, notification_dropped
+///                                "ids", "session_id", "attempts", and where there is one "reason" ("rejected",
+///                                "expired", "closed"), "http_status", "api_message": what became of notifications in
+///                                the background, one event for each request
 ///
 /// Ignore types and members that you do not know. "event_buffer" events are kept; then the oldest goes, and the next
 /// one has "lost" with the number of those that went. An event is a notice: losing one loses no notification.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::parser::{
-    ESCAPED, HAS_NULL_MEMBER, HUGE_NUMBER, Kind, MAX_DEPTH, Node, ParseError, Parser, Strictness, TOO_DEEP,
+    ESCAPED, HAS_NULL_MEMBER, HUGE_NUMBER, Kind, MAX_DEPTH, Node, ParseError, Parser, Strictness, TOO_DEEP, shown,
 };
 use super::text::unescape;
 
@@ -108,9 +108,35 @@ impl<'d> Value<'d> {
         self.node().flags & TOO_DEEP != 0
     }
 
-    /// Whether a number in here is so large that most readers of JSON refuse it. Only noted in artifacts.
+    /// Whether a number in here is so large that most readers of JSON refuse it.
     pub(crate) fn has_huge_number(self) -> bool {
         self.node().flags & HUGE_NUMBER != 0
+    }
+
+    /// Where the first such number in here is; the path is fit for a message.
+    pub(crate) fn path_of_huge_number(self) -> Option<String> {
+        let mut path = String::new();
+        let mut value = self;
+        while value.has_huge_number() && value.kind() != Kind::Number {
+            let member = value.members().find(|(_, member)| member.has_huge_number());
+            let element = value.elements().enumerate().find(|(_, element)| element.has_huge_number());
+            value = match (member, element) {
+                (Some((key, member)), _) => {
+                    if !path.is_empty() {
+                        path.push('.');
+                    }
+                    path.extend(shown(&key));
+                    member
+                }
+                (None, Some((at, element))) => {
+                    path.push_str(&format!("[{at}]"));
+                    element
+                }
+                // Of an outline, where it is not indexed.
+                (None, None) => break,
+            };
+        }
+        value.has_huge_number().then_some(path)
     }
 
     /// Whether an object in here has a member that is null.

@@ -139,6 +139,11 @@ fn wrong<T>(offset: usize, reason: &'static str) -> Parsed<T> {
     Err(Box::new(ParseError::at(offset, reason)))
 }
 
+/// A foreign key in a message: a hostile key must not make a hostile message.
+pub(super) fn shown(key: &str) -> impl Iterator<Item = char> {
+    key.chars().filter(|c| !c.is_control()).take(64)
+}
+
 impl ParseError {
     pub(super) fn at(offset: usize, reason: &'static str) -> Self {
         ParseError { offset, reason, path: String::new() }
@@ -146,8 +151,7 @@ impl ParseError {
 
     fn inside_key(mut self: Box<Self>, key: &str) -> Box<Self> {
         let separator = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
-        // A hostile key must not make a hostile message.
-        let key: String = key.chars().filter(|c| !c.is_control()).take(64).collect();
+        let key: String = shown(key).collect();
         self.path = format!("{key}{separator}{}", self.path);
         self
     }
@@ -271,7 +275,7 @@ impl<'a, I: Index> Parser<'a, I> {
         }
         let mut flags = 0;
         // Fewer digits cannot make one.
-        if self.strictness == Strictness::Artifact && (self.at - start > 300 || exponent) {
+        if self.at - start > 300 || exponent {
             let number = self.text.get(start..self.at).and_then(|text| text.parse::<f64>().ok());
             flags = if number.is_some_and(f64::is_finite) { 0 } else { HUGE_NUMBER };
         }

@@ -241,8 +241,8 @@ impl ImpressionSender {
         }))
     }
 
-    /// Takes a batch, or nothing of it: then it comes back.
-    pub(crate) fn submit(&self, batch: ImpressionBatch) -> Result<(), ImpressionBatch> {
+    /// Takes a batch, or nothing of it: then its notifications come back.
+    pub(crate) fn submit(&self, batch: ImpressionBatch) -> Result<(), Vec<Impression>> {
         let shared = &self.0;
         let count = batch.notifications.len() as u64;
         let now = Instant::now();
@@ -252,7 +252,7 @@ impl ImpressionSender {
         let mut state = lock(&shared.state);
         if state.closing || state.counts.pending.saturating_add(count) > shared.settings.max_queued {
             state.counts.not_queued += count;
-            return Err(batch);
+            return Err(batch.notifications);
         }
         state.push(Waiting { batch, request_id, expires, due, attempts: 0 });
         state.counts.accepted += count;

@@ -3,7 +3,7 @@
 // node run.mjs PLAN.json
 //
 // The plan has the server for impressions, the effort and the cases, each with an artifact file and the options of
-// several visitors. One line of JSON a case comes out: the medians, and how many offers the answers had. Nothing
+// several visitors. One line of JSON a case comes out: medians in microseconds, and how many offers the answers had. Nothing
 // leaves the machine: what the client fetches goes to the plan's server, whatever host was meant.
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
@@ -65,7 +65,13 @@ function offersIn(response) {
   );
 }
 
-const sorted = (values) => values.sort((a, b) => a - b);
+const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
+
+// CPU time of the process since then, in microseconds.
+function used(before) {
+  const { user, system } = process.cpuUsage(before);
+  return user + system;
+}
 
 async function measure({ name, artifact, options, executes }) {
   const client = await create(JSON.parse(readFileSync(artifact, "utf8")));
@@ -84,24 +90,25 @@ async function measure({ name, artifact, options, executes }) {
   if (executes) await allSent(calls);
   calls = Math.max(3, Math.ceil(calls / 2));
   const rounds = [];
+  const cpu = [];
   const withSending = [];
   for (let round = 0; round < plan.rounds; round += 1) {
+    const startCpu = process.cpuUsage();
     const start = performance.now();
     for (let call = 0; call < calls; call += 1) await client.getOffers(options[call % options.length]);
     rounds.push(((performance.now() - start) * 1000) / calls);
+    cpu.push(used(startCpu) / calls);
     if (executes) {
       await allSent(calls);
-      withSending.push(((performance.now() - start) * 1000) / calls);
+      withSending.push(used(startCpu) / calls);
     }
   }
-  sorted(rounds);
-  sorted(withSending);
   const changed = JSON.stringify(options) !== before;
   return {
     name,
-    median: rounds[rounds.length >> 1],
-    best: rounds[0],
-    withSending: withSending[withSending.length >> 1],
+    wall: median(rounds),
+    cpu: median(cpu),
+    withSending: median(withSending),
     offers,
     methods,
     changed,

@@ -18,7 +18,7 @@ use super::artifact::{Artifact, ArtifactError, Audience};
 use super::geo::Located;
 use super::readiness::Readiness;
 use crate::clock::{Clock, wall_ms};
-use crate::config::ClientConfig;
+use crate::config::{ArtifactFormat, ClientConfig};
 use crate::error::TargetError;
 use crate::events::Events;
 use crate::json::ObjectWriter;
@@ -228,6 +228,13 @@ impl Source {
         self.shared.current.load()
     }
 
+    /// Puts an artifact that was given into force, in either form.
+    pub(crate) fn take_given(&self, bytes: Vec<u8>, format: ArtifactFormat) -> Result<(), ArtifactError> {
+        let artifact = Artifact::read(bytes, format, self.shared.audience())?;
+        self.shared.take_given(artifact);
+        Ok(())
+    }
+
     /// Why nothing can be decided while there is no artifact.
     pub(crate) fn not_ready_error(&self) -> TargetError {
         match &lock(&self.shared.progress).unsupported {
@@ -322,6 +329,11 @@ impl Shared {
                 TargetError::invalid_options(FIELD, format!("`{FIELD}` cannot be used: {reason}"))
             }
         })?;
+        self.take_given(artifact);
+        Ok(())
+    }
+
+    fn take_given(&self, artifact: Artifact) {
         let origin = Origin {
             location: NOT_APPLICABLE.to_owned(),
             etag: None,
@@ -330,7 +342,6 @@ impl Shared {
         };
         self.put_into_force(artifact, origin);
         self.announce(None);
-        Ok(())
     }
 
     /// Starts from what an earlier process has left. What cannot be used counts as absent.

@@ -47,7 +47,7 @@ pub(crate) enum UrlField {
     Domain,
     Subdomain,
     TopLevelDomain,
-    /// The twin in lower case of one of the first four, by their place; the others are in lower case already.
+    /// The twin in lower case of one of them, by its place in [`UrlField::TWINS`].
     Lower(u8),
 }
 
@@ -64,39 +64,76 @@ pub(crate) enum GeoField {
 impl Slot {
     /// The variable at a dotted path such as `page.url_lc`.
     pub(crate) fn of(path: &str) -> Slot {
-        let Some((first, rest)) = path.split_once('.') else {
-            return match path {
-                "allocation" => Slot::Allocation,
-                "current_timestamp" => Slot::CurrentTimestamp,
-                "current_time" => Slot::CurrentTime,
-                "current_day" => Slot::CurrentDay,
-                _ => Slot::Other,
-            };
+        if path.starts_with("mbox.") {
+            return Slot::Mbox;
+        }
+        let of_url = |place: fn(&UrlPaths) -> &'static str| {
+            URL_PATHS.iter().find(|paths| place(paths) == path).map(|paths| paths.field)
         };
-        let found = match first {
-            "mbox" => Some(Slot::Mbox),
-            "page" => UrlField::named(rest).map(Slot::Page),
-            "referring" => UrlField::named(rest).map(Slot::Referring),
-            "user" => match rest {
-                "browserType" => Some(Slot::User(UserField::BrowserType)),
-                "platform" => Some(Slot::User(UserField::Platform)),
-                "locale" => Some(Slot::User(UserField::Locale)),
-                "browserVersion" => Some(Slot::User(UserField::BrowserVersion)),
-                _ => None,
-            },
-            "geo" => match rest {
-                "country" => Some(Slot::Geo(GeoField::Country)),
-                "region" => Some(Slot::Geo(GeoField::Region)),
-                "city" => Some(Slot::Geo(GeoField::City)),
-                "latitude" => Some(Slot::Geo(GeoField::Latitude)),
-                "longitude" => Some(Slot::Geo(GeoField::Longitude)),
-                _ => None,
-            },
-            _ => None,
-        };
-        found.unwrap_or(Slot::Other)
+        match path.as_bytes().first() {
+            Some(b'p') => of_url(|paths| paths.page).map(Slot::Page),
+            Some(b'r') => of_url(|paths| paths.referring).map(Slot::Referring),
+            _ => PATHS.iter().find(|(known, _)| *known == path).map(|(_, slot)| *slot),
+        }
+        .unwrap_or(Slot::Other)
+    }
+
+    /// The only path that leads to it. None: many do.
+    pub(crate) fn path(self) -> Option<&'static str> {
+        let of_url = |field| URL_PATHS.iter().find(|paths| paths.field == field);
+        match self {
+            Slot::Mbox | Slot::Other => None,
+            Slot::Page(field) => of_url(field).map(|paths| paths.page),
+            Slot::Referring(field) => of_url(field).map(|paths| paths.referring),
+            slot => PATHS.iter().find(|(_, known)| *known == slot).map(|(path, _)| *path),
+        }
     }
 }
+
+const PATHS: [(&str, Slot); 13] = [
+    ("allocation", Slot::Allocation),
+    ("current_timestamp", Slot::CurrentTimestamp),
+    ("current_time", Slot::CurrentTime),
+    ("current_day", Slot::CurrentDay),
+    ("user.browserType", Slot::User(UserField::BrowserType)),
+    ("user.platform", Slot::User(UserField::Platform)),
+    ("user.locale", Slot::User(UserField::Locale)),
+    ("user.browserVersion", Slot::User(UserField::BrowserVersion)),
+    ("geo.country", Slot::Geo(GeoField::Country)),
+    ("geo.region", Slot::Geo(GeoField::Region)),
+    ("geo.city", Slot::Geo(GeoField::City)),
+    ("geo.latitude", Slot::Geo(GeoField::Latitude)),
+    ("geo.longitude", Slot::Geo(GeoField::Longitude)),
+];
+
+/// Where a part of both URLs is found.
+struct UrlPaths {
+    field: UrlField,
+    page: &'static str,
+    referring: &'static str,
+}
+
+const URL_PATHS: [UrlPaths; 14] = {
+    const fn part(field: UrlField, page: &'static str, referring: &'static str) -> UrlPaths {
+        UrlPaths { field, page, referring }
+    }
+    [
+        part(UrlField::Url, "page.url", "referring.url"),
+        part(UrlField::Path, "page.path", "referring.path"),
+        part(UrlField::Query, "page.query", "referring.query"),
+        part(UrlField::Fragment, "page.fragment", "referring.fragment"),
+        part(UrlField::Subdomain, "page.subdomain", "referring.subdomain"),
+        part(UrlField::Domain, "page.domain", "referring.domain"),
+        part(UrlField::TopLevelDomain, "page.topLevelDomain", "referring.topLevelDomain"),
+        part(UrlField::Lower(0), "page.url_lc", "referring.url_lc"),
+        part(UrlField::Lower(1), "page.path_lc", "referring.path_lc"),
+        part(UrlField::Lower(2), "page.query_lc", "referring.query_lc"),
+        part(UrlField::Lower(3), "page.fragment_lc", "referring.fragment_lc"),
+        part(UrlField::Lower(4), "page.subdomain_lc", "referring.subdomain_lc"),
+        part(UrlField::Lower(5), "page.domain_lc", "referring.domain_lc"),
+        part(UrlField::Lower(6), "page.topLevelDomain_lc", "referring.topLevelDomain_lc"),
+    ]
+};
 
 impl UrlField {
     const TWINS: [(&'static str, UrlField); 7] = [
@@ -108,15 +145,6 @@ impl UrlField {
         ("domain", UrlField::Domain),
         ("topLevelDomain", UrlField::TopLevelDomain),
     ];
-
-    fn named(name: &str) -> Option<UrlField> {
-        let stem = name.strip_suffix("_lc");
-        let (at, field) = Self::TWINS
-            .into_iter()
-            .enumerate()
-            .find_map(|(at, (known, field))| (known == stem.unwrap_or(name)).then_some((at, field)))?;
-        Some(if stem.is_some() { UrlField::Lower(at as u8) } else { field })
-    }
 }
 
 /// Where the visitor is, as rules see it.
@@ -496,5 +524,44 @@ impl Scope<'_, '_> {
                 Err(_) => Val::Null,
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_and_paths_belong_together() {
+        for (path, slot) in PATHS {
+            assert_eq!((Slot::of(path), slot.path()), (slot, Some(path)));
+        }
+        for UrlPaths { field, page, referring } in URL_PATHS {
+            assert_eq!((Slot::of(page), Slot::Page(field).path()), (Slot::Page(field), Some(page)));
+            assert_eq!((Slot::of(referring), Slot::Referring(field).path()), (Slot::Referring(field), Some(referring)));
+            let (url, name) = page.split_once('.').unwrap();
+            assert_eq!((url, referring), ("page", &*format!("referring.{name}")));
+            let twin = match field {
+                UrlField::Lower(at) => format!("{}_lc", UrlField::TWINS[usize::from(at)].0),
+                plain => UrlField::TWINS.iter().find(|(_, field)| *field == plain).unwrap().0.to_owned(),
+            };
+            assert_eq!(name, twin);
+        }
+        for (path, slot) in [
+            ("mbox.a", Slot::Mbox),
+            ("mbox.a.b_lc", Slot::Mbox),
+            ("mbox.", Slot::Mbox),
+            ("mbox", Slot::Other),
+            ("page", Slot::Other),
+            ("page.", Slot::Other),
+            ("page.Url", Slot::Other),
+            ("page.url_lc_lc", Slot::Other),
+            ("page.url.length", Slot::Other),
+            ("user.language", Slot::Other),
+            ("geo", Slot::Other),
+            ("", Slot::Other),
+        ] {
+            assert_eq!((Slot::of(path), slot.path()), (slot, None), "{path}");
+        }
     }
 }

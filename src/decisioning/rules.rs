@@ -130,7 +130,8 @@ pub(super) struct Compiler<'c> {
     pub texts: Texts,
     pub activities: Vec<AllocationPrefix>,
     activity_at: HashMap<String, u32>,
-    key_at: HashMap<String, u32>,
+    /// With their texts as [`Rule`] has them.
+    key_at: HashMap<String, (u32, Span)>,
 }
 
 impl<'c> Compiler<'c> {
@@ -153,28 +154,20 @@ impl<'c> Compiler<'c> {
         if rule.is_too_deep() {
             return Err("nested deeper than 127 levels of the artifact".to_owned());
         }
-        let object = |key: &str| match rule.get(key) {
-            Some(value) if value.kind() == Kind::Object => Ok(value),
-            Some(other) => Err(format!("`{key}` is {} instead of an object", other.kind().described())),
-            None => Err(format!("`{key}` is missing")),
-        };
-        let (meta, consequence) = (object("meta")?, object("consequence")?);
+        let [meta, consequence, condition, rule_key, property_tokens, activity_id] =
+            rule.get_each(["meta", "consequence", "condition", "ruleKey", "propertyTokens", "activityId"]);
+        let (meta, consequence) = (object("meta", meta)?, object("consequence", consequence)?);
         if meta.has_huge_number() || consequence.has_huge_number() {
             return Err("what it answers has a number larger than a double holds".to_owned());
         }
-        let condition = rule.get("condition").ok_or("`condition` is missing")?;
+        let condition = condition.ok_or("`condition` is missing")?;
         let compiled = Condition::compile(condition).map_err(|reason| format!("`condition`: {reason}"))?;
-        let key = match rule.get("ruleKey").filter(|key| !key.is_null()) {
-            None => String::new(),
-            Some(key) => macros::text_of(key).into_owned(),
-        };
-        let key_text = self.texts.add(|out| out.extend(key.chars().filter(|c| !c.is_control()).take(128)));
-        let next = u32::try_from(self.key_at.len()).unwrap_or(u32::MAX);
-        let key = *self.key_at.entry(key).or_insert(next);
-        let property_tokens = self.property_tokens(rule.get("propertyTokens"))?;
-        let metrics = metrics(consequence.get("metrics"))?;
-        let offers = self.offers(consequence.get("options"), meta, &metrics)?;
-        let activity = self.activity(rule.get("activityId"))?;
+        let [options, metric_list, analytics] = consequence.get_each(["options", "metrics", "analytics"]);
+        let (key, key_text) = self.key(rule_key);
+        let property_tokens = self.property_tokens(property_tokens)?;
+        let metrics = metrics(metric_list)?;
+        let offers = self.offers(options, meta, &metrics)?;
+        let activity = self.activity(activity_id)?;
         let members = self.members(name, consequence);
         Ok(Rule {
             key,
@@ -184,15 +177,24 @@ impl<'c> Compiler<'c> {
             condition: compiled,
             property_tokens,
             members,
-            analytics: consequence
-                .get("analytics")
-                .filter(|value| !value.is_null() && !value.is_empty())
-                .map(Span::of_value),
+            analytics: analytics.filter(|value| !value.is_null() && !value.is_empty()).map(Span::of_value),
             offers,
             metrics: metrics.into_iter().map(|(metric, _)| metric).collect(),
             meta: Span::of_value(meta),
             condition_text: Span::of_value(condition),
         })
+    }
+
+    /// The number of a rule's key, and the key's text.
+    fn key(&mut self, key: Option<Value<'_>>) -> (u32, Span) {
+        let key = key.filter(|key| !key.is_null()).map_or(Cow::Borrowed(""), macros::text_of);
+        if let Some(known) = self.key_at.get(&*key) {
+            return *known;
+        }
+        let number = u32::try_from(self.key_at.len()).unwrap_or(u32::MAX);
+        let text = self.texts.add(|out| out.extend(key.chars().filter(|c| !c.is_control()).take(128)));
+        self.key_at.insert(key.into_owned(), (number, text));
+        (number, text)
     }
 
     /// The activity's place in the list; each has its hash begun once.
@@ -271,8 +273,8 @@ impl<'c> Compiler<'c> {
         if option.kind() != Kind::Object {
             return Err(format!("is {} instead of an object", option.kind().described()));
         }
-        let kind = option.get("type").and_then(Value::as_str);
-        let content = option.get("content");
+        let [kind_value, content, event_token] = option.get_each(["type", "content", "eventToken"]);
+        let kind = kind_value.and_then(Value::as_str);
         let is_actions = kind.as_deref() == Some("actions");
         if is_actions && content.is_some_and(|content| content.kind() != Kind::Array) {
             return Err("has actions that are no list".to_owned());
@@ -318,9 +320,9 @@ impl<'c> Compiler<'c> {
             content: content_place,
             pieces,
             tokens,
-            event_token: option.get("eventToken").and_then(token),
+            event_token: event_token.and_then(token),
             metric_token,
-            is_blank: kind.is_none() && option.get("type").is_none() && content.is_none(),
+            is_blank: kind_value.is_none() && content.is_none(),
         })
     }
 
@@ -344,7 +346,7 @@ impl<'c> Compiler<'c> {
                 continue;
             }
             self.texts.out().push('{');
-            for (member, (key, value)) in unique_members(action).into_iter().enumerate() {
+            for (member, (key, value)) in unique_members(action).enumerate() {
                 if member > 0 {
                     self.texts.out().push(',');
                 }
@@ -380,6 +382,15 @@ impl<'c> Compiler<'c> {
     }
 }
 
+/// A member that has to be an object.
+fn object<'d>(name: &str, value: Option<Value<'d>>) -> Result<Value<'d>, String> {
+    match value {
+        Some(value) if value.kind() == Kind::Object => Ok(value),
+        Some(other) => Err(format!("`{name}` is {} instead of an object", other.kind().described())),
+        None => Err(format!("`{name}` is missing")),
+    }
+}
+
 /// Metrics with whether each is a display metric.
 fn metrics(metrics: Option<Value<'_>>) -> Result<Vec<(Metric, bool)>, String> {
     let Some(metrics) = metrics.filter(|metrics| !metrics.is_null()) else { return Ok(Vec::new()) };
@@ -391,10 +402,11 @@ fn metrics(metrics: Option<Value<'_>>) -> Result<Vec<(Metric, bool)>, String> {
             let found = metric.kind().described();
             return Err(format!("`consequence.metrics[{at}]` is {found} instead of an object"));
         }
-        let kind = metric.get("type").and_then(Value::as_str);
+        let [kind, event_token] = metric.get_each(["type", "eventToken"]);
+        let kind = kind.and_then(Value::as_str);
         let compiled = Metric {
             text: Span::of_value(metric),
-            event_token: metric.get("eventToken").and_then(token),
+            event_token: event_token.and_then(token),
             is_click: kind.as_deref() == Some("click"),
         };
         Ok((compiled, kind.as_deref() == Some("display")))
@@ -408,27 +420,21 @@ fn token(value: Value<'_>) -> Option<Span> {
 }
 
 /// The members of an object, of those of one name the last in the first one's place.
-pub(super) fn unique_members(object: Value<'_>) -> Vec<(Cow<'_, str>, Value<'_>)> {
-    const FEW: usize = 16;
-    let mut members: Vec<(Cow<'_, str>, Value<'_>)> = Vec::with_capacity(FEW);
+pub(super) fn unique_members(object: Value<'_>) -> impl Iterator<Item = (Cow<'_, str>, Value<'_>)> {
+    // Hardly any object has a name twice.
+    let repeated = object.repeated_key().map(|_| merged_members(object));
+    let plain = if repeated.is_none() { Some(object.members()) } else { None };
+    plain.into_iter().flatten().chain(repeated.into_iter().flatten())
+}
+
+fn merged_members(object: Value<'_>) -> Vec<(Cow<'_, str>, Value<'_>)> {
+    let mut members: Vec<(Cow<'_, str>, Value<'_>)> = Vec::new();
     let mut at: HashMap<Cow<'_, str>, usize> = HashMap::new();
     for (key, value) in object.members() {
-        let known = if members.len() <= FEW {
-            members.iter().position(|(other, _)| *other == key)
-        } else {
-            if at.is_empty() {
-                at.extend(members.iter().enumerate().map(|(at, (key, _))| (key.clone(), at)));
-            }
-            at.get(&key).copied()
-        };
-        match known.and_then(|known| members.get_mut(known)) {
+        let place = *at.entry(key.clone()).or_insert(members.len());
+        match members.get_mut(place) {
             Some((_, known)) => *known = value,
-            None => {
-                if !at.is_empty() {
-                    at.insert(key.clone(), members.len());
-                }
-                members.push((key, value));
-            }
+            None => members.push((key, value)),
         }
     }
     members

@@ -168,8 +168,8 @@ impl<'d> Value<'d> {
         if node.kind != Kind::String {
             return None;
         }
-        let raw = self.raw();
-        let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or("");
+        let inner =
+            self.document.text.get(node.start as usize + 1..(node.end as usize).saturating_sub(1)).unwrap_or("");
         Some(if node.flags & ESCAPED == 0 { Cow::Borrowed(inner) } else { Cow::Owned(unescape(inner)) })
     }
 

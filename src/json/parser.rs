@@ -1,7 +1,7 @@
 //! The JSON grammar: one pass over a text, no recursion on the way out of an error but to name the path. What is kept of
 //! the values is the business of an [`Index`].
 
-use super::text::{hex4, plain_length};
+use super::text::{hex4, plain_end};
 
 /// Nesting that is accepted: as much as serde_json takes, so whatever passes here can be read as a typed answer.
 pub(crate) const MAX_DEPTH: usize = 127;
@@ -133,6 +133,8 @@ pub(crate) struct ParseError {
 /// What a step of the parser gives. The error is boxed so that the results of most steps fit into registers.
 pub(super) type Parsed<T> = Result<T, Box<ParseError>>;
 
+#[cold]
+#[inline(never)]
 fn wrong<T>(offset: usize, reason: &'static str) -> Parsed<T> {
     Err(Box::new(ParseError::at(offset, reason)))
 }
@@ -180,30 +182,43 @@ impl<'a, I: Index> Parser<'a, I> {
 
     /// One value and nothing else but white space.
     pub(super) fn whole_text(&mut self) -> Parsed<()> {
-        self.skip_space();
+        self.next_mark();
         self.value(0)?;
-        self.skip_space();
-        if self.at != self.bytes.len() {
-            return wrong(self.at, "text after the value");
+        match self.next_mark() {
+            None => Ok(()),
+            Some(_) => wrong(self.at, "text after the value"),
         }
-        Ok(())
     }
 
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
+    /// The next byte that is no white space.
     #[inline]
-    fn skip_space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.at += 1;
-        }
+    fn next_mark(&mut self) -> Option<u8> {
+        let mut at = self.at;
+        let mark = loop {
+            match self.bytes.get(at) {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => at += 1,
+                mark => break mark.copied(),
+            }
+        };
+        self.at = at;
+        mark
     }
 
     /// The value that begins here, in so many objects and arrays. Returns the flags that it passes on to what holds it.
+    #[inline(always)]
     pub(super) fn value(&mut self, depth: usize) -> Parsed<u8> {
         match self.peek() {
             Some(b'"') => self.string().map(|()| 0),
+            other => self.other_value(other, depth),
+        }
+    }
+
+    fn other_value(&mut self, first: Option<u8>, depth: usize) -> Parsed<u8> {
+        match first {
             Some(b'{') => self.object(depth),
             Some(b'[') => self.array(depth),
             Some(b't') => self.literal("true", Kind::Bool),
@@ -268,25 +283,33 @@ impl<'a, I: Index> Parser<'a, I> {
         Ok(flags)
     }
 
+    #[inline(always)]
     fn string(&mut self) -> Parsed<()> {
         let start = self.at;
-        let mut flags = 0;
-        self.at += 1;
-        loop {
-            self.at += plain_length(self.bytes.get(self.at..).unwrap_or_default());
-            match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    self.index.add(Kind::String, start, self.at, flags);
-                    return Ok(());
-                }
-                Some(b'\\') => {
-                    flags = ESCAPED;
-                    self.escape()?;
-                }
-                Some(_) => return wrong(self.at, "a control character that is not escaped"),
-                None => return wrong(self.at, "a string without an end"),
+        let end = plain_end(self.bytes, start + 1);
+        if self.bytes.get(end) == Some(&b'"') {
+            self.at = end + 1;
+            self.index.add(Kind::String, start, end + 1, 0);
+            return Ok(());
+        }
+        self.escaped_string(start, end)
+    }
+
+    /// What is left of a string from the first byte on that does not stand for itself.
+    fn escaped_string(&mut self, start: usize, at: usize) -> Parsed<()> {
+        self.at = at;
+        while self.peek() == Some(b'\\') {
+            self.escape()?;
+            self.at = plain_end(self.bytes, self.at);
+        }
+        match self.peek() {
+            Some(b'"') => {
+                self.at += 1;
+                self.index.add(Kind::String, start, self.at, ESCAPED);
+                Ok(())
             }
+            Some(_) => wrong(self.at, "a control character that is not escaped"),
+            None => wrong(self.at, "a string without an end"),
         }
     }
 
@@ -355,9 +378,8 @@ impl<'a, I: Index> Parser<'a, I> {
             };
             if closing != 0 {
                 self.at += 1;
-                self.skip_space();
                 open.push(closing);
-                if self.peek() != Some(closing) {
+                if self.next_mark() != Some(closing) {
                     self.deep_key(closing)?;
                     continue;
                 }
@@ -365,12 +387,12 @@ impl<'a, I: Index> Parser<'a, I> {
             // A value has ended, or an empty one is about to.
             loop {
                 self.index.forget_content(place);
-                self.skip_space();
+                let mark = self.next_mark();
                 let Some(closing) = open.last().copied() else {
                     self.index.end(place, self.at, TOO_DEEP);
                     return Ok(TOO_DEEP);
                 };
-                match self.peek() {
+                match mark {
                     Some(byte) if byte == closing => {
                         self.at += 1;
                         open.pop();
@@ -381,7 +403,7 @@ impl<'a, I: Index> Parser<'a, I> {
                     }
                     Some(b',') => {
                         self.at += 1;
-                        self.skip_space();
+                        self.next_mark();
                         self.deep_key(closing)?;
                         break;
                     }
@@ -400,21 +422,19 @@ impl<'a, I: Index> Parser<'a, I> {
         Ok(())
     }
 
-    /// A key with its colon; returns where its content is.
-    fn key(&mut self) -> Parsed<(usize, usize)> {
+    /// A key with its colon; returns where the key ends.
+    fn key(&mut self) -> Parsed<usize> {
         if self.peek() != Some(b'"') {
             return wrong(self.at, "expected a key in double quotes");
         }
-        let start = self.at;
         self.string()?;
         let end = self.at;
-        self.skip_space();
-        if self.peek() != Some(b':') {
+        if self.next_mark() != Some(b':') {
             return wrong(self.at, "expected `:`");
         }
         self.at += 1;
-        self.skip_space();
-        Ok((start + 1, end - 1))
+        self.next_mark();
+        Ok(end)
     }
 
     fn array(&mut self, depth: usize) -> Parsed<u8> {
@@ -423,29 +443,21 @@ impl<'a, I: Index> Parser<'a, I> {
         }
         let place = self.index.begin(Kind::Array, self.at);
         let mut flags = 0;
-        self.at += 1;
-        self.skip_space();
-        if self.peek() == Some(b']') {
-            self.at += 1;
-            self.index.end(place, self.at, flags);
-            return Ok(flags);
-        }
         let mut count = 0;
+        self.at += 1;
+        if self.next_mark() == Some(b']') {
+            return self.ended(place, flags);
+        }
         loop {
-            self.skip_space();
-            flags |= self.value(depth + 1).map_err(|e| e.inside_index(count))?;
+            flags |= self.value(depth + 1).map_err(|error| error.inside_index(count))?;
             count += 1;
-            self.skip_space();
-            match self.peek() {
+            match self.next_mark() {
                 Some(b',') => self.at += 1,
-                Some(b']') => {
-                    self.at += 1;
-                    self.index.end(place, self.at, flags);
-                    return Ok(flags);
-                }
+                Some(b']') => return self.ended(place, flags),
                 Some(_) => return wrong(self.at, "expected `,` or `]`"),
                 None => return wrong(self.at, "an array without an end"),
             }
+            self.next_mark();
         }
     }
 
@@ -456,37 +468,33 @@ impl<'a, I: Index> Parser<'a, I> {
         let place = self.index.begin(Kind::Object, self.at);
         let mut flags = 0;
         self.at += 1;
-        self.skip_space();
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            self.index.end(place, self.at, flags);
-            return Ok(flags);
+        if self.next_mark() == Some(b'}') {
+            return self.ended(place, flags);
         }
         loop {
-            self.skip_space();
-            let (key_start, key_end) = self.key()?;
-            let null_member = self.peek() == Some(b'n');
-            match self.value(depth + 1) {
-                Ok(inner) => flags |= inner,
-                Err(error) => {
-                    let key = self.text.get(key_start..key_end).unwrap_or("");
-                    return Err(error.inside_key(key));
-                }
-            }
-            if null_member {
+            let key = self.at;
+            let key_end = self.key()?;
+            if self.peek() == Some(b'n') {
                 flags |= HAS_NULL_MEMBER;
             }
-            self.skip_space();
-            match self.peek() {
+            match self.value(depth + 1) {
+                Ok(inner) => flags |= inner,
+                Err(error) => return Err(error.inside_key(self.text.get(key + 1..key_end - 1).unwrap_or(""))),
+            }
+            match self.next_mark() {
                 Some(b',') => self.at += 1,
-                Some(b'}') => {
-                    self.at += 1;
-                    self.index.end(place, self.at, flags);
-                    return Ok(flags);
-                }
+                Some(b'}') => return self.ended(place, flags),
                 Some(_) => return wrong(self.at, "expected `,` or `}`"),
                 None => return wrong(self.at, "an object without an end"),
             }
+            self.next_mark();
         }
+    }
+
+    /// At the bracket that ends the object or array.
+    fn ended(&mut self, place: usize, flags: u8) -> Parsed<u8> {
+        self.at += 1;
+        self.index.end(place, self.at, flags);
+        Ok(flags)
     }
 }

@@ -8,27 +8,25 @@ pub(crate) fn string_content(text: &str) -> Cow<'_, str> {
     if inner.contains('\\') { Cow::Owned(unescape(inner)) } else { Cow::Borrowed(inner) }
 }
 
-/// How many bytes come before a `"`, a `\`, a control character or the end; eight at a time.
-pub(super) fn plain_length(bytes: &[u8]) -> usize {
+/// Where from here on a `"`, a `\`, a control character or the end comes; eight bytes at a time.
+#[inline]
+pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    let zero_in = |x: u64| x.wrapping_sub(ONES) & !x & HIGH;
-    let mut chunks = bytes.chunks_exact(8);
-    let mut passed = 0;
-    for chunk in &mut chunks {
-        let word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
-        let quote = zero_in(word ^ (ONES * u64::from(b'"')));
-        let backslash = zero_in(word ^ (ONES * u64::from(b'\\')));
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        let stops = quote | backslash | control;
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        let word = u64::from_le_bytes(*chunk);
+        // With this bit turned a quote stands directly above the control characters, and a space above the quote.
+        let quote_or_control = (word ^ (ONES * 2)).wrapping_sub(ONES * 0x21);
+        let backslash = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
+        let stops = (quote_or_control | backslash) & !word & HIGH;
         if stops != 0 {
             // Borrows only run towards higher bytes, so the lowest mark is exact.
-            return passed + (stops.trailing_zeros() / 8) as usize;
+            return at + (stops.trailing_zeros() / 8) as usize;
         }
-        passed += 8;
+        at += 8;
     }
-    let rest = chunks.remainder();
-    passed + rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len())
+    let rest = bytes.get(at..).unwrap_or_default();
+    at + rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len())
 }
 
 pub(super) fn hex4(bytes: &[u8], at: usize) -> Option<u32> {
@@ -76,4 +74,29 @@ pub(super) fn unescape(inner: &str) -> String {
 fn push(out: &mut String, c: char) -> usize {
     out.push(c);
     2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_plain_text_is_found_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            let stops = matches!(byte, b'"' | b'\\' | 0..0x20);
+            for place in 0..20 {
+                for filler in [b' ', b'#', b'!', b'[', b']', b'~', 0x80, 0xff] {
+                    let mut bytes = [filler; 20];
+                    bytes[place] = byte;
+                    for from in 0..=20 {
+                        let expected = if stops && place >= from { place } else { 20 };
+                        assert_eq!(plain_end(&bytes, from), expected, "{byte:#x} at {place} from {from}");
+                    }
+                    bytes[19] = b'"';
+                    assert_eq!(plain_end(&bytes, 0), if stops { place } else { 19 }, "{byte:#x} at {place}");
+                }
+            }
+        }
+        assert_eq!(plain_end(b"", 0), 0);
+    }
 }

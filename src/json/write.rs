@@ -1,6 +1,6 @@
 //! Writing of JSON text.
 
-use super::text::plain_length;
+use super::text::plain_end;
 
 /// Appends a string with its quotes.
 pub(crate) fn write_str(out: &mut String, text: &str) {
@@ -13,7 +13,7 @@ pub(crate) fn write_str(out: &mut String, text: &str) {
 pub(crate) fn write_escaped(out: &mut String, text: &str) {
     let mut rest = text;
     loop {
-        let plain = plain_length(rest.as_bytes());
+        let plain = plain_end(rest.as_bytes(), 0);
         let (before, special) = rest.split_at_checked(plain).unwrap_or((rest, ""));
         out.push_str(before);
         let Some(byte) = special.bytes().next() else { break };

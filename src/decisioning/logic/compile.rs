@@ -44,6 +44,20 @@ pub(super) enum Node {
     Unknown(Box<str>),
 }
 
+/// What the name of an operator stands for.
+enum Word {
+    Variable,
+    And,
+    Or,
+    If,
+    Not,
+    Truthy,
+    In,
+    Relation(Relation),
+    Each(Loop),
+    Operator(Operator),
+}
+
 /// Which comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Relation {
@@ -75,10 +89,15 @@ pub(super) struct Is {
     pub expected: bool,
 }
 
-/// Whether a variable, as a number, is not below `low` and not above `high`.
+/// Whether a variable, as a number, is not below the low and not above the high bound.
 #[derive(Debug, PartialEq)]
 pub(super) struct Range {
     pub path: VarPath,
+    pub bounds: Bounds,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Bounds {
     pub low: f64,
     pub high: f64,
 }
@@ -148,7 +167,37 @@ impl Compiler {
     }
 
     fn nodes(&mut self, array: Value<'_>, level: usize) -> Result<Vec<Node>, String> {
-        array.elements().map(|element| self.node(element, level)).collect()
+        let mut nodes = Vec::with_capacity(array.elements().count());
+        for element in array.elements() {
+            nodes.push(self.node(element, level)?);
+        }
+        Ok(nodes)
+    }
+
+    /// All arguments of an operator. One that is no list stands for the list of it alone.
+    fn arguments(&mut self, arguments: Value<'_>, level: usize) -> Result<Vec<Node>, String> {
+        match arguments.kind() {
+            Kind::Array => self.nodes(arguments, level + 1),
+            _ => Ok(vec![self.node(arguments, level)?]),
+        }
+    }
+
+    /// The first arguments of an operator, undefined where they are missing, and the ignored ones behind them.
+    fn first<const N: usize>(&mut self, arguments: Value<'_>, level: usize) -> Result<([Node; N], Vec<Node>), String> {
+        let (single, level) = match arguments.kind() {
+            Kind::Array => (None, level + 1),
+            _ => (Some(arguments), level),
+        };
+        let mut first = std::array::from_fn(|_| Node::Undefined);
+        let mut ignored = Vec::new();
+        for (at, argument) in single.into_iter().chain(arguments.elements()).enumerate() {
+            let node = self.node(argument, level)?;
+            match first.get_mut(at) {
+                Some(place) => *place = node,
+                None => ignored.push(node),
+            }
+        }
+        Ok((first, ignored))
     }
 
     fn literal(&mut self, value: Value<'_>, level: usize) -> Result<Literal, String> {
@@ -169,46 +218,46 @@ impl Compiler {
     }
 
     fn operator(&mut self, name: &str, arguments: Value<'_>, level: usize) -> Result<Node, String> {
-        if let Some(kind) = Loop::of(name) {
-            return self.each(kind, arguments, level);
-        }
-        // An argument that is no list stands for the list of it alone.
-        let mut nodes = match arguments.kind() {
-            Kind::Array => self.nodes(arguments, level + 1)?,
-            _ => vec![self.node(arguments, level)?],
+        let Some(word) = Word::of(name) else {
+            // They are of no use, but bounded like all others.
+            self.arguments(arguments, level)?;
+            let shown = name.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).take(SHOWN_NAME);
+            return Ok(Node::Unknown(shown.collect::<String>().into()));
         };
-        if let Some(relation) = Relation::of(name) {
-            return Ok(comparison(relation, nodes));
-        }
-        if let Some(operator) = Operator::of(name) {
-            return Ok(match operator.arguments() {
-                Some(most) => {
-                    let ignored = nodes.split_off(most.min(nodes.len()));
-                    after(ignored, operation(operator, nodes))
-                }
-                None => operation(operator, nodes),
-            });
-        }
-        Ok(match name {
-            "and" => conjunction(nodes),
-            "or" => Node::Or(nodes.into_boxed_slice()),
-            "if" | "?:" => Node::If(nodes.into_boxed_slice()),
-            "!" | "!!" => {
-                let [operand] = exactly(&mut nodes);
-                let operand = Box::new(operand);
-                after(nodes, if name == "!" { Node::Not(operand) } else { Node::Truthy(operand) })
+        Ok(match word {
+            Word::Variable => {
+                let ([path, default], ignored) = self.first(arguments, level)?;
+                after(ignored, variable(path, default))
             }
-            "in" => {
-                let pair = exactly(&mut nodes);
-                after(nodes, Node::In(Box::new(pair)))
+            Word::Relation(relation @ (Relation::Less | Relation::LessOrEqual)) => {
+                let (values, ignored) = self.first(arguments, level)?;
+                after(ignored, in_order(relation, values))
             }
-            "var" => {
-                let [path, default] = exactly(&mut nodes);
-                after(nodes, variable(path, default))
+            Word::Relation(relation) => {
+                let ([left, right], ignored) = self.first(arguments, level)?;
+                after(ignored, comparison(relation, left, right))
             }
-            _ => {
-                let shown = name.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).take(SHOWN_NAME);
-                Node::Unknown(shown.collect::<String>().into())
+            Word::And => conjunction(self.arguments(arguments, level)?),
+            Word::Or => Node::Or(self.arguments(arguments, level)?.into_boxed_slice()),
+            Word::If => Node::If(self.arguments(arguments, level)?.into_boxed_slice()),
+            Word::Not => {
+                let ([operand], ignored) = self.first(arguments, level)?;
+                after(ignored, Node::Not(Box::new(operand)))
+            }
+            Word::Truthy => {
+                let ([operand], ignored) = self.first(arguments, level)?;
+                after(ignored, Node::Truthy(Box::new(operand)))
+            }
+            Word::In => {
+                let (pair, ignored) = self.first(arguments, level)?;
+                after(ignored, Node::In(Box::new(pair)))
+            }
+            Word::Each(kind) => self.each(kind, arguments, level)?,
+            Word::Operator(operator) => {
+                let mut nodes = self.arguments(arguments, level)?;
+                let taken = operator.arguments().unwrap_or(usize::MAX).min(nodes.len());
+                let ignored = nodes.split_off(taken);
+                after(ignored, operation(operator, nodes))
             }
         })
     }
@@ -251,13 +300,6 @@ fn constants(nodes: Vec<Node>) -> Result<Box<[Literal]>, Vec<Node>> {
     Ok(nodes.into_iter().filter_map(literal).collect())
 }
 
-/// Takes the first N arguments; those that are missing are undefined.
-fn exactly<const N: usize>(nodes: &mut Vec<Node>) -> [Node; N] {
-    let ignored = nodes.split_off(N.min(nodes.len()));
-    let mut taken = std::mem::replace(nodes, ignored).into_iter();
-    std::array::from_fn(|_| taken.next().unwrap_or(Node::Undefined))
-}
-
 /// The node after the ignored arguments that are more than constants.
 fn after(mut ignored: Vec<Node>, node: Node) -> Node {
     ignored.retain(|node| !matches!(node, Node::Undefined | Node::Constant(_)));
@@ -268,67 +310,66 @@ fn operation(operator: Operator, nodes: Vec<Node>) -> Node {
     Node::Apply(operator, nodes.into_boxed_slice())
 }
 
-fn comparison(relation: Relation, mut nodes: Vec<Node>) -> Node {
-    if nodes.len() >= 3 && matches!(relation, Relation::Less | Relation::LessOrEqual) {
-        let [low, value, high] = exactly(&mut nodes);
-        // Two comparisons of one variable with numbers may read it twice.
-        if let (Node::Constant(low), Node::Variable(path), Node::Constant(high)) = (&low, &value, &high)
-            && let (Some(above), Some(below)) = (Range::above(relation, low, path), Range::below(relation, path, high))
-        {
-            return after(nodes, Node::Within(Box::new(above.and(&below))));
-        }
-        let operator = if relation == Relation::Less { Operator::Between } else { Operator::BetweenOrEqual };
-        return after(nodes, operation(operator, vec![low, value, high]));
+/// `<` or `<=` of three values, or of two.
+fn in_order(relation: Relation, [low, value, high]: [Node; 3]) -> Node {
+    if high == Node::Undefined {
+        return comparison(relation, low, value);
     }
-    let [left, right] = exactly(&mut nodes);
-    let (left, right) = match (left, right) {
+    // Two comparisons of one variable with numbers may read it twice.
+    if let (Node::Constant(low), Node::Variable(path), Node::Constant(high)) = (&low, &value, &high)
+        && let (Some(above), Some(below)) = (Bounds::above(relation, low), Bounds::below(relation, high))
+    {
+        return Node::Within(Box::new(Range { path: path.clone(), bounds: above.and(below) }));
+    }
+    let operator = if relation == Relation::Less { Operator::Between } else { Operator::BetweenOrEqual };
+    operation(operator, vec![low, value, high])
+}
+
+fn comparison(relation: Relation, left: Node, right: Node) -> Node {
+    match (left, right) {
         (Node::Variable(path), Node::Constant(Literal::Text(text)))
         | (Node::Constant(Literal::Text(text)), Node::Variable(path))
             if relation.is_equality() =>
         {
-            let is = Is {
+            Node::Is(Box::new(Is {
                 path,
                 number: javascript::number(&text),
                 text,
                 strictly: matches!(relation, Relation::StrictlyEqual | Relation::StrictlyNotEqual),
                 expected: matches!(relation, Relation::Equal | Relation::StrictlyEqual),
-            };
-            return after(nodes, Node::Is(Box::new(is)));
+            }))
         }
-        sides => sides,
-    };
-    let range = match (&left, &right) {
-        (Node::Constant(number), Node::Variable(path)) => Range::above(relation, number, path),
-        (Node::Variable(path), Node::Constant(number)) => Range::below(relation, path, number),
-        _ => None,
-    };
-    after(
-        nodes,
-        match range {
-            Some(range) => Node::Within(Box::new(range)),
-            None => Node::Compare(Box::new(Comparison { relation, left, right })),
-        },
-    )
+        (left, right) => {
+            let bounds = match (&left, &right) {
+                (Node::Constant(number), Node::Variable(_)) => Bounds::above(relation, number),
+                (Node::Variable(_), Node::Constant(number)) => Bounds::below(relation, number),
+                _ => None,
+            };
+            match (bounds, left, right) {
+                (Some(bounds), Node::Variable(path), _) | (Some(bounds), _, Node::Variable(path)) => {
+                    Node::Within(Box::new(Range { path, bounds }))
+                }
+                (_, left, right) => Node::Compare(Box::new(Comparison { relation, left, right })),
+            }
+        }
+    }
 }
 
 /// `and`, with neighbours that bound one variable made one range: the value of either is true or false, so that the
 /// value of both in a row is the same.
-fn conjunction(nodes: Vec<Node>) -> Node {
-    let mut folded: Vec<Node> = Vec::with_capacity(nodes.len());
-    for node in nodes {
-        if let (Some(Node::Within(last)), Node::Within(range)) = (folded.last_mut(), &node)
-            && last.path == range.path
-        {
-            **last = last.and(range);
-        } else {
-            folded.push(node);
+fn conjunction(mut nodes: Vec<Node>) -> Node {
+    nodes.dedup_by(|node, last| match (node, last) {
+        (Node::Within(range), Node::Within(last)) if range.path == last.path => {
+            last.bounds = last.bounds.and(range.bounds);
+            true
         }
-    }
-    match folded.pop() {
-        Some(only) if folded.is_empty() => only,
+        _ => false,
+    });
+    match nodes.pop() {
+        Some(only) if nodes.is_empty() => only,
         last => {
-            folded.extend(last);
-            Node::And(folded.into_boxed_slice())
+            nodes.extend(last);
+            Node::And(nodes.into_boxed_slice())
         }
     }
 }
@@ -337,12 +378,13 @@ fn variable(path: Node, default: Node) -> Node {
     let path = match path {
         Node::Undefined | Node::Constant(Literal::Null) => return after(vec![default], Node::Whole),
         Node::Constant(Literal::Text(text)) if text.is_empty() => return after(vec![default], Node::Whole),
-        Node::Constant(path) => path,
+        Node::Constant(Literal::Text(text)) if Work::new().charge_text(text.len()).is_ok() => VarPath::new(text),
+        Node::Constant(path) => match VarPath::of(&path.value(), &Work::new()) {
+            Ok(path) => path,
+            // Too long to be a path; evaluation says so if it comes here.
+            Err(_) => return operation(Operator::Variable, vec![Node::Constant(path), default]),
+        },
         path => return operation(Operator::Variable, vec![path, default]),
-    };
-    let Ok(path) = VarPath::of(&path.value(), &Work::new()) else {
-        // Too long to be a path; evaluation says so if it comes here.
-        return operation(Operator::Variable, vec![Node::Constant(path), default]);
     };
     match default {
         Node::Undefined => Node::Variable(path),
@@ -350,21 +392,50 @@ fn variable(path: Node, default: Node) -> Node {
     }
 }
 
-impl Relation {
+impl Word {
     fn of(name: &str) -> Option<Self> {
-        Some(match name {
-            "==" => Relation::Equal,
-            "!=" => Relation::NotEqual,
-            "===" => Relation::StrictlyEqual,
-            "!==" => Relation::StrictlyNotEqual,
-            "<" => Relation::Less,
-            "<=" => Relation::LessOrEqual,
-            ">" => Relation::Greater,
-            ">=" => Relation::GreaterOrEqual,
+        // The first ones are what real conditions are made of. As bytes a name is told by its length and a few of them.
+        Some(match name.as_bytes() {
+            b"var" => Word::Variable,
+            b"and" => Word::And,
+            b"or" => Word::Or,
+            b"in" => Word::In,
+            b"==" => Word::Relation(Relation::Equal),
+            b">=" => Word::Relation(Relation::GreaterOrEqual),
+            b"<=" => Word::Relation(Relation::LessOrEqual),
+            b">" => Word::Relation(Relation::Greater),
+            b"<" => Word::Relation(Relation::Less),
+            b"!" => Word::Not,
+            b"substr" => Word::Operator(Operator::Substr),
+            b"!=" => Word::Relation(Relation::NotEqual),
+            b"===" => Word::Relation(Relation::StrictlyEqual),
+            b"!==" => Word::Relation(Relation::StrictlyNotEqual),
+            b"!!" => Word::Truthy,
+            b"if" | b"?:" => Word::If,
+            b"map" => Word::Each(Loop::Map),
+            b"filter" => Word::Each(Loop::Filter),
+            b"all" => Word::Each(Loop::All),
+            b"none" => Word::Each(Loop::None),
+            b"some" => Word::Each(Loop::Some),
+            b"reduce" => Word::Each(Loop::Reduce),
+            b"missing" => Word::Operator(Operator::Missing),
+            b"missing_some" => Word::Operator(Operator::MissingSome),
+            b"cat" => Word::Operator(Operator::Cat),
+            b"merge" => Word::Operator(Operator::Merge),
+            b"log" => Word::Operator(Operator::Log),
+            b"+" => Word::Operator(Operator::Add),
+            b"-" => Word::Operator(Operator::Subtract),
+            b"*" => Word::Operator(Operator::Multiply),
+            b"/" => Word::Operator(Operator::Divide),
+            b"%" => Word::Operator(Operator::Modulo),
+            b"min" => Word::Operator(Operator::Min),
+            b"max" => Word::Operator(Operator::Max),
             _ => return None,
         })
     }
+}
 
+impl Relation {
     fn is_equality(self) -> bool {
         self == self.turned()
     }
@@ -381,31 +452,17 @@ impl Relation {
     }
 }
 
-impl Loop {
-    fn of(name: &str) -> Option<Self> {
-        Some(match name {
-            "map" => Loop::Map,
-            "filter" => Loop::Filter,
-            "all" => Loop::All,
-            "none" => Loop::None,
-            "some" => Loop::Some,
-            "reduce" => Loop::Reduce,
-            _ => return None,
-        })
-    }
-}
-
-impl Range {
+impl Bounds {
     /// What `number relation variable` asks, if it is a range.
-    fn above(relation: Relation, number: &Literal, path: &VarPath) -> Option<Self> {
-        Range::below(relation.turned(), path, number)
+    fn above(relation: Relation, number: &Literal) -> Option<Self> {
+        Bounds::below(relation.turned(), number)
     }
 
     /// What `variable relation number` asks, if it is a range.
     ///
     /// Compared with a number anything is taken as a number, so this holds for every kind of variable. The number next
     /// to a bound stands for the bound that is itself left out, which no infinity has.
-    fn below(relation: Relation, path: &VarPath, number: &Literal) -> Option<Self> {
+    fn below(relation: Relation, number: &Literal) -> Option<Self> {
         let Literal::Number(number) = *number else { return None };
         if !number.is_finite() {
             return None;
@@ -417,15 +474,15 @@ impl Range {
             Relation::GreaterOrEqual => (number, f64::INFINITY),
             _ => return None,
         };
-        Some(Range { path: path.clone(), low, high })
+        Some(Bounds { low, high })
     }
 
-    fn and(&self, other: &Range) -> Range {
-        Range { path: self.path.clone(), low: self.low.max(other.low), high: self.high.min(other.high) }
+    fn and(self, other: Bounds) -> Bounds {
+        Bounds { low: self.low.max(other.low), high: self.high.min(other.high) }
     }
 
     /// NaN is in no range.
-    pub(super) fn has(&self, number: f64) -> bool {
+    pub(super) fn has(self, number: f64) -> bool {
         number >= self.low && number <= self.high
     }
 }

@@ -216,8 +216,8 @@ impl<'c, V: Variables> Evaluation<'c, V> {
     #[inline(never)]
     fn within(&self, range: &'c Range, scope: Scope<'_, 'c>) -> Outcome<bool> {
         match self.look_up(&range.path, scope)? {
-            Val::Number(number) => Ok(range.has(number)),
-            other => Ok(range.has(or_null(other).number(&self.work)?)),
+            Val::Number(number) => Ok(range.bounds.has(number)),
+            other => Ok(range.bounds.has(or_null(other).number(&self.work)?)),
         }
     }
 

@@ -23,23 +23,26 @@ use super::context::Slot;
 /// A path of a variable, looked up once where it is a constant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct VarPath {
-    text: Box<str>,
     slot: Slot,
+    /// Empty where the slot knows it: thousands of conditions ask for the same few.
+    text: Box<str>,
 }
 
 impl VarPath {
-    pub(crate) fn new(text: &str) -> Self {
-        VarPath { text: text.into(), slot: Slot::of(text) }
+    pub(crate) fn new(text: impl Into<Box<str>>) -> Self {
+        let text = text.into();
+        let slot = Slot::of(&text);
+        VarPath { slot, text: if slot.path().is_none() { text } else { Box::default() } }
     }
 
     /// The path that a value stands for.
     fn of(value: &Val<'_>, work: &Work) -> Outcome<Self> {
-        Ok(VarPath::new(&value.text(work)?))
+        Ok(VarPath::new(value.text(work)?))
     }
 
     /// The dotted path as the condition has it, any text. An empty one is the name of a variable, not all of them.
     pub(crate) fn text(&self) -> &str {
-        &self.text
+        self.slot.path().unwrap_or(&self.text)
     }
 
     pub(crate) fn slot(&self) -> Slot {

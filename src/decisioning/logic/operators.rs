@@ -33,25 +33,6 @@ pub(super) enum Operator {
 }
 
 impl Operator {
-    pub(super) fn of(name: &str) -> Option<Self> {
-        Some(match name {
-            "missing" => Operator::Missing,
-            "missing_some" => Operator::MissingSome,
-            "substr" => Operator::Substr,
-            "cat" => Operator::Cat,
-            "merge" => Operator::Merge,
-            "log" => Operator::Log,
-            "+" => Operator::Add,
-            "-" => Operator::Subtract,
-            "*" => Operator::Multiply,
-            "/" => Operator::Divide,
-            "%" => Operator::Modulo,
-            "min" => Operator::Min,
-            "max" => Operator::Max,
-            _ => return None,
-        })
-    }
-
     /// How many arguments it takes; None for any number.
     pub(super) fn arguments(self) -> Option<usize> {
         match self {

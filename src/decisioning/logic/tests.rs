@@ -152,7 +152,7 @@ fn node(rule: &str) -> Node {
 #[test]
 fn bounds_of_one_variable_are_one_range() {
     let range = |rule: &str| match node(rule) {
-        Node::Within(range) => (range.path.text().to_owned(), range.low, range.high),
+        Node::Within(range) => (range.path.text().to_owned(), range.bounds.low, range.bounds.high),
         other => panic!("{rule}: {other:?}"),
     };
     let allocation = |low, high| ("allocation".to_owned(), low, high);

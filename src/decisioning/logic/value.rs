@@ -368,8 +368,8 @@ fn index_of(key: &str) -> Option<usize> {
 /// The content of a JSON string with its halves of surrogate pairs.
 pub(super) fn text_of(value: json::Value<'_>) -> Cow<'_, str> {
     let text = value.as_str().unwrap_or_default();
-    // The replacement character is what other readings make of a half.
-    if !text.contains('\u{FFFD}') {
+    // Halves are written as escapes alone, and the replacement character is what other readings make of them.
+    if matches!(text, Cow::Borrowed(_)) || !text.contains('\u{FFFD}') {
         return text;
     }
     let raw = value.raw();

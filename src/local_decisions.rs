@@ -24,6 +24,7 @@ use crate::notifications::queue::ImpressionBatch;
 use crate::options::Operation;
 use crate::stats::count;
 use crate::transport::control::CallControl;
+use crate::transport::retry::ended_or_late;
 
 /// Where a call can be decided.
 pub(crate) enum Route {
@@ -59,7 +60,8 @@ impl GeoQuery {
             return None;
         }
         match geo.get("ipAddress").and_then(Value::as_str) {
-            Some(address) => is_ip_address(&address).then(|| GeoQuery { address: Some(address.into_owned()) }),
+            Some(address) if is_ip_address(&address) => Some(GeoQuery { address: Some(address.trim().to_owned()) }),
+            Some(_) => None,
             None => is_given("unknownIpAddress").then_some(GeoQuery { address: None }),
         }
     }
@@ -140,6 +142,11 @@ impl Shared {
                 retrieved_ms: loaded.retrieved_ms,
             }),
         };
+        // Once it is decided the visitor counts as having seen it; a call that ends before that counts nothing.
+        if let Some(control) = control.filter(|control| control.end().is_some() || control.remaining().is_none()) {
+            self.edge.stats.failed(Phase::Send);
+            return Err(ended_or_late(control, Phase::Send, "before the decision"));
+        }
         let decision = decide(&loaded.artifact, &decision_request, &need);
         drop(decision_request);
         count(&self.edge.stats.decisions);

@@ -185,7 +185,9 @@ impl Artifact {
             }
             None => return unusable("the artifact has no `rules`"),
         };
-        let response_tokens = texts(root.get("responseTokens"));
+        let mut response_tokens = texts(root.get("responseTokens"));
+        let mut known_tokens = HashSet::new();
+        response_tokens.retain(|name| known_tokens.insert(name.clone()));
         let geo_tokens = response_tokens.iter().filter_map(|name| GeoToken::named(name)).collect();
         let rule_tokens = response_tokens.into_iter().filter(|name| GeoToken::named(name).is_none()).collect();
         let mut compiler = Compiler::new(client, rule_tokens);
@@ -207,7 +209,10 @@ impl Artifact {
             rule_count,
             texts: compiler.texts.into_text(),
             meta: meta.map(Span::of_value),
-            environment: meta.and_then(|meta| meta.get("environment")).map(Span::of_value),
+            environment: meta
+                .and_then(|meta| meta.get("environment"))
+                .filter(|value| !value.has_huge_number())
+                .map(Span::of_value),
             global_mbox: global_mbox.map_or_else(|| GLOBAL_MBOX.to_owned(), |name| name.into_owned()),
             geo_tokens,
             activities: compiler.activities,

@@ -448,7 +448,7 @@ impl<'s, 'c> Scope<'s, 'c> {
         user.string("browserType", context.user().browser_type());
         user.string("platform", context.user().platform());
         user.string("locale", LOCALE);
-        javascript::push_number(user.key("browserVersion"), context.user().browser_version());
+        push_json_number(user.key("browserVersion"), context.user().browser_version());
         user.end();
         write_url(object.key("page"), |field| self.page(field));
         write_url(object.key("referring"), |field| self.referring(field));
@@ -461,7 +461,7 @@ impl<'s, 'c> Scope<'s, 'c> {
         }
         for (key, number) in [("latitude", geo.latitude), ("longitude", geo.longitude)] {
             if let Some(number) = number {
-                javascript::push_number(place.key(key), number);
+                push_json_number(place.key(key), number);
             }
         }
         place.end();
@@ -469,6 +469,11 @@ impl<'s, 'c> Scope<'s, 'c> {
         javascript::push_number(object.key("allocation"), self.allocation());
         object.end();
     }
+}
+
+/// A number as JSON; null stands for what is none there, such as a version too large for a double.
+fn push_json_number(out: &mut String, number: f64) {
+    if number.is_finite() { javascript::push_number(out, number) } else { out.push_str("null") }
 }
 
 /// What rules see as the visitor's language, whatever the browser says.

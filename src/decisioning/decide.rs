@@ -103,11 +103,11 @@ pub(crate) fn remote_need<'d>(
     let name_of = |value: Value<'d>| value.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
     let mut need = RemoteNeed::default();
     let mboxes = artifact.mbox_availability();
-    let mut listed = HashSet::new();
+    let (mut listed, mut unknown) = (HashSet::new(), HashSet::new());
     let mut note = |name: &str| {
         if mboxes.is_listed_remote(name) {
             listed.insert(name.to_owned());
-        } else if mboxes.is_remote(name) && !need.mboxes.iter().any(|known| known == name) {
+        } else if mboxes.is_remote(name) && unknown.insert(name.to_owned()) {
             need.mboxes.push(name.to_owned());
         }
     };
@@ -123,12 +123,12 @@ pub(crate) fn remote_need<'d>(
         need.mboxes = first.chain(std::mem::take(&mut need.mboxes)).collect();
     }
     let views = artifact.view_availability();
-    let (mut all, mut listed) = (false, HashSet::new());
+    let (mut all, mut listed, mut unknown) = (false, HashSet::new(), HashSet::new());
     for view in members(prefetch, "views") {
         match name_of(view) {
             None => all = true,
             Some(name) if views.is_listed_remote(&name) => _ = listed.insert(name.into_owned()),
-            Some(name) if views.is_remote(&name) && !need.views.iter().any(|known| *known == name) => {
+            Some(name) if views.is_remote(&name) && unknown.insert(name.to_string()) => {
                 need.views.push(name.into_owned());
             }
             Some(_) => {}

@@ -39,7 +39,6 @@ pub(crate) struct Hint {
 struct Search {
     transport: Arc<dyn Transport>,
     stats: Arc<Stats>,
-    readiness: Arc<Readiness>,
     found: Arc<OnceLock<String>>,
     life: Arc<CallControl>,
     url: String,
@@ -48,6 +47,26 @@ struct Search {
     /// Of one request.
     timeout: Duration,
     first_retry: Duration,
+}
+
+/// Holds up those who wait for the client to be ready.
+struct Awaited(Arc<Readiness>);
+
+impl Awaited {
+    fn begin(readiness: &Arc<Readiness>) -> Self {
+        readiness.hint_is_awaited(true);
+        Awaited(Arc::clone(readiness))
+    }
+
+    fn end(&self) {
+        self.0.hint_is_awaited(false);
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
 impl Hint {
@@ -72,7 +91,6 @@ impl Hint {
         let search = Search {
             transport: Arc::clone(&surroundings.transport),
             stats: Arc::clone(stats),
-            readiness: Arc::clone(&surroundings.readiness),
             found: Arc::default(),
             life: Arc::new(CallControl::endless()),
             url: format!("{base_url}/rest/v1/delivery?{query}"),
@@ -82,12 +100,14 @@ impl Hint {
             first_retry,
         };
         let (found, life) = (Arc::clone(&search.found), Arc::clone(&search.life));
-        surroundings.readiness.hint_is_awaited(true);
+        let awaited = Awaited::begin(&surroundings.readiness);
         let thread = std::thread::Builder::new()
             .name("target-hint".into())
             .spawn(move || {
                 process::enter_library_thread();
-                search.run();
+                // Whatever becomes of the thread, nobody waits for it for ever.
+                let awaited = awaited;
+                search.run(&awaited);
             })
             .map_err(|error| TargetError::internal(format!("no thread for the location hint: {error}")))?;
         Ok(Hint { found, life, thread: Mutex::new(Some(thread)) })
@@ -126,7 +146,7 @@ fn request(config: &ClientConfig, now_ms: i64) -> Result<(String, String), Targe
 }
 
 impl Search {
-    fn run(&self) {
+    fn run(&self, awaited: &Awaited) {
         let mut wait = self.first_retry;
         loop {
             let outcome = self.ask();
@@ -144,7 +164,7 @@ impl Search {
                     !error.is_retryable()
                 }
             };
-            self.readiness.hint_is_awaited(false);
+            awaited.end();
             if is_over || self.life.end().is_some() {
                 return;
             }
@@ -181,8 +201,8 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::events::Events;
-    use crate::transport::HttpResponse;
     use crate::transport::scripted::{Scripted, Step};
+    use crate::transport::{Failure, GetAnswer, GetRequest, HttpRequest, HttpResponse};
 
     struct Scene {
         edge: Arc<Scripted>,
@@ -198,16 +218,15 @@ mod tests {
         }
     }
 
+    fn surroundings(transport: Arc<dyn Transport>) -> Surroundings {
+        Surroundings { transport, events: Arc::new(Events::new(8)), clock: Clock::default(), readiness: Arc::default() }
+    }
+
     fn scene(steps: impl IntoIterator<Item = Step>) -> Scene {
         let config = r#"{"client":"acme","organization_id":"1@AdobeOrg","environment_id":7,"version":"2"}"#;
         let config = ClientConfig::from_json(config).unwrap();
         let edge = Scripted::new(steps);
-        let surroundings = Surroundings {
-            transport: Arc::clone(&edge) as Arc<dyn Transport>,
-            events: Arc::new(Events::new(8)),
-            clock: Clock::default(),
-            readiness: Arc::default(),
-        };
+        let surroundings = surroundings(Arc::clone(&edge) as Arc<dyn Transport>);
         let stats = Arc::default();
         let short = Duration::from_millis(1);
         let hint = Hint::search_again_after(short, &config, "https://acme.test", &surroundings, &stats).unwrap();
@@ -273,6 +292,26 @@ mod tests {
         scene.edge.wait_for(1);
         scene.hint.stop();
         assert_eq!(scene.found(), None);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_search_that_has_broken_down() {
+        struct Broken;
+        impl Transport for Broken {
+            fn post(&self, _: &HttpRequest<'_>, _: &Arc<CallControl>) -> Result<HttpResponse, Failure> {
+                panic!("a fault of the transport's own");
+            }
+            fn get(&self, _: &GetRequest<'_>, _: &Arc<CallControl>) -> Result<GetAnswer, Failure> {
+                panic!("nothing is downloaded here");
+            }
+        }
+        let surroundings = surroundings(Arc::new(Broken));
+        let config = ClientConfig::new("acme", "1@AdobeOrg");
+        let hint = Hint::search(&config, "https://acme.test", &surroundings, &Arc::default()).unwrap();
+        hint.join();
+        assert_eq!(hint.get(), None);
+        surroundings.readiness.artifact_is_there(&surroundings.events);
+        assert_eq!(surroundings.readiness.wait(None), super::super::readiness::Waited::Ready);
     }
 
     #[test]

@@ -224,7 +224,8 @@ impl<'c> Compiler<'c> {
         let texts = &mut self.texts;
         let spans: Box<[Span]> =
             tokens.elements().filter_map(Value::as_str).map(|token| texts.add(|out| out.push_str(&token))).collect();
-        Ok(Some(spans).filter(|spans| !spans.is_empty()))
+        // A list of what can be no token is of no property, not of all.
+        Ok(Some(spans).filter(|_| !tokens.is_empty()))
     }
 
     /// What an answer has of the consequence itself.

@@ -45,7 +45,8 @@ pub(super) fn write_id(
         match &*key {
             "tntId" | "thirdPartyId" | "marketingCloudVisitorId" => {
                 let Some(id) = limits::text(format_args!("request.id.{key}"), value)? else { continue };
-                if key == "tntId" && generate.is_some() && id.trim().is_empty() {
+                // One id that names nobody, as in `.35_0`, would stand beside the one that is made.
+                if key == "tntId" && generate.is_some() && allocation_id_of(None, Some(&id), None).is_none() {
                     continue;
                 }
                 match &*key {
@@ -66,6 +67,7 @@ pub(super) fn write_id(
     }
     if tnt_id.is_none()
         && let Some(device_id) = device_id
+        && (generate.is_none() || allocation_id_of(None, Some(device_id), None).is_some())
     {
         object.string("tntId", device_id);
         tnt_id = Some(device_id.to_owned());

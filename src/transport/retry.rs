@@ -170,7 +170,7 @@ fn failure_error(failure: Failure, url: &str, control: &CallControl) -> TargetEr
 }
 
 /// The error of a call that ended otherwise than by an answer.
-pub(super) fn ended_or_late(control: &CallControl, phase: Phase, when: &str) -> TargetError {
+pub(crate) fn ended_or_late(control: &CallControl, phase: Phase, when: &str) -> TargetError {
     use super::control::End;
     let mut error = match control.end() {
         Some(End::Cancelled) => TargetError::cancelled(),

@@ -297,6 +297,42 @@ fn huge_numbers_can_be_compared_with_but_not_answered() {
     assert_eq!(client.stats().artifact.unwrap().skipped_rules, 2);
 }
 
+/// A list of what can be no token names no property; a rule for somewhere is not for everywhere.
+#[test]
+fn tokens_of_another_type_are_of_no_property() {
+    for tokens in [json!([5]), json!([null, {}])] {
+        let mut elsewhere = rule(1, json!(true), json!("elsewhere"));
+        elsewhere["propertyTokens"] = tokens.clone();
+        let client = client_of(&artifact([("home", vec![elsewhere, good()])]).to_string());
+        assert_eq!(offered(&client, "visitor", "home"), "good", "{tokens}");
+    }
+}
+
+#[test]
+fn a_response_token_listed_twice_is_told_once() {
+    let mut artifact = artifact([("home", vec![rule(1, json!(true), json!("a"))])]);
+    artifact["responseTokens"] = json!(["activity.id", "activity.id", "geo.city", "geo.city"]);
+    artifact["rules"]["mboxes"]["home"][0]["meta"]["activity.id"] = json!(7);
+    let client = client_of(&artifact.to_string());
+    let mut request = prefetch_for("visitor", &["home"]);
+    request["context"] = json!({"channel": "web", "geo": {"city": "Paris"}});
+    let text = client.get_offers_json(&json!({"request": request}).to_string()).unwrap();
+    let option = text.split("\"options\":[").nth(1).and_then(|rest| rest.split(']').next()).unwrap();
+    for token in ["\"activity.id\"", "\"geo.city\""] {
+        assert_eq!(option.matches(token).count(), 1, "{option}");
+    }
+}
+
+#[test]
+fn a_trace_leaves_out_an_environment_that_is_no_json_number() {
+    let mut artifact = artifact([("home", vec![good()])]);
+    artifact["meta"]["environment"] = json!("HUGE");
+    let client = client_of(&artifact.to_string().replace("\"HUGE\"", "1e999"));
+    let mut request = prefetch_for("visitor", &["home"]);
+    request["trace"] = json!({"authorizationToken": "token"});
+    assert_eq!(contents(&envelope(&client, &request)), ["good"]);
+}
+
 /// Escapes of half a surrogate pair have no UTF-8 form: the rule is used or left out, and the others work.
 #[test]
 fn half_surrogate_pairs_harm_nobody() {

@@ -1,6 +1,6 @@
 //! Calls that are decided here: attributes, previews, all matches of an mbox, and what impressions report.
 
-use adobe_target::local_edge::{LocalEdge, Route};
+use adobe_target::local_edge::{Fault, LocalEdge, Route};
 use serde_json::{Value, json};
 
 use crate::support::{LONG, ORGANIZATION, body, edge, parsed};
@@ -183,4 +183,58 @@ fn a_decision_does_not_wait_for_the_edge() {
         assert_eq!(answer["response"]["execute"]["mboxes"][0]["options"][0]["content"], "a");
     }
     let _ = client.close(Some(std::time::Duration::from_millis(100)));
+}
+
+/// What is never shown must not be counted: a call that ends while it waits for the visitor's place reports nothing.
+#[test]
+fn a_call_that_ends_before_its_decision_counts_nothing() {
+    let edge = edge();
+    let mut artifact = artifact([("home", vec![rule(1, json!(true), json!("a"))])]);
+    artifact["geoTargetingEnabled"] = json!(true);
+    let client = reporting_to(&edge, &artifact, json!({"cdn_base_path": edge.host()}));
+    edge.fault_on(Route::Geo, Fault::Delay(LONG));
+    let request = json!({
+        "context": {"channel": "web", "geo": {"ipAddress": "12.21.1.40"}},
+        "execute": {"mboxes": [{"name": "home"}]},
+    });
+    let request = serde_json::from_value(request).unwrap();
+    let pending = client.get_offers_async(&adobe_target::CallOptions::new(request)).unwrap();
+    while edge.requests_on(Route::Geo).is_empty() {
+        std::thread::yield_now();
+    }
+    pending.cancel();
+    let error = pending.wait(Some(LONG)).unwrap_err();
+    assert!(matches!(error, adobe_target::TargetError::Cancelled(_)), "{error}");
+    assert_eq!(client.stats().decisions, 0);
+    client.close(Some(LONG)).unwrap();
+    assert!(edge.requests_on(Route::Delivery).is_empty());
+}
+
+/// An id such as `.35_0` names nobody; the visitor gets another, and one only.
+#[test]
+fn a_device_id_without_an_id_in_it_is_replaced() {
+    let client = on_device(&artifact([("home", vec![rule(1, json!(true), json!("a"))])]), json!({}));
+    let asked = json!({"prefetch": {"mboxes": [{"name": "home"}]}});
+    let mut with_id = asked.clone();
+    with_id["id"] = json!({"tntId": ".35_0"});
+    for options in [json!({"request": with_id}), json!({"request": asked, "target_cookie": "PC#.35_0#9999999999"})] {
+        let answer = client.get_offers_json(&options.to_string()).unwrap();
+        assert_eq!(answer.matches("\"tntId\"").count(), 2, "in request and response: {answer}");
+        let id = parsed(&answer)["response"]["id"]["tntId"].as_str().unwrap().to_owned();
+        assert!(crate::support::is_uuid_v4(id.strip_suffix(".35_0").unwrap()), "{id}");
+    }
+}
+
+/// JSON has no infinity, whatever version a user agent claims.
+#[test]
+fn a_trace_of_an_endless_version_is_json() {
+    let client = on_device(&artifact([("home", vec![rule(1, json!(true), json!("a"))])]), json!({}));
+    let mut request = prefetch_for("visitor", &["home"]);
+    request["trace"] = json!({"authorizationToken": "token"});
+    request["context"] =
+        json!({"channel": "web", "userAgent": format!("Mozilla/5.0 Chrome/{} Safari/537.36", "9".repeat(400))});
+    let answer = envelope(&client, &request);
+    let seen = &answer["trace"][0];
+    assert!(seen.is_object(), "{answer}");
+    assert!(!answer.to_string().contains("Infinity"));
 }

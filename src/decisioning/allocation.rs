@@ -1,8 +1,10 @@
 //! Which part of the traffic a visitor falls into: the hash of client, activity and visitor, and the choice of the
 //! visitor's id for it. Pure; shared by all threads.
 
+use std::cell::OnceCell;
+
 /// What ends the hashed text. The activity's salt, which no artifact changes.
-const SALT: &[u8] = b".0";
+const SALT: &str = ".0";
 
 /// MurmurHash3 (x86, 32 bits, seed 0) of text as UTF-16 in little-endian order, part by part.
 #[derive(Debug, Clone, Copy, Default)]
@@ -15,7 +17,7 @@ struct Hasher {
 
 impl Hasher {
     fn mix(&mut self, block: u32) {
-        self.hash = (self.hash ^ scramble(block)).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64);
+        self.hash = mixed(self.hash, scramble(block));
     }
 
     fn push(&mut self, unit: u16) {
@@ -55,19 +57,26 @@ impl Hasher {
         }
     }
 
-    fn finish(mut self) -> i32 {
-        if self.units % 2 == 1 {
-            self.hash ^= scramble(self.pending);
-        }
-        let mut hash = self.hash ^ self.units.wrapping_mul(2);
-        hash = (hash ^ hash >> 16).wrapping_mul(0x85eb_ca6b);
-        hash = (hash ^ hash >> 13).wrapping_mul(0xc2b2_ae35);
-        (hash ^ hash >> 16).cast_signed()
+    fn finish(self) -> i32 {
+        let last = if self.units % 2 == 1 { self.pending } else { 0 };
+        finished(self.hash, scramble(last), self.units)
     }
 }
 
 fn scramble(block: u32) -> u32 {
     block.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593)
+}
+
+fn mixed(hash: u32, scrambled: u32) -> u32 {
+    (hash ^ scrambled).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64)
+}
+
+/// With the scrambled half of a block, or 0, that is left over.
+fn finished(hash: u32, last: u32, units: u32) -> i32 {
+    let mut hash = hash ^ last ^ units.wrapping_mul(2);
+    hash = (hash ^ hash >> 16).wrapping_mul(0x85eb_ca6b);
+    hash = (hash ^ hash >> 13).wrapping_mul(0xc2b2_ae35);
+    (hash ^ hash >> 16).cast_signed()
 }
 
 /// MurmurHash3 of a text's UTF-16 code units.
@@ -92,12 +101,78 @@ impl AllocationPrefix {
     }
 
     /// Where the visitor stands between 0 and 99.99 per cent of this activity's traffic, in steps of 0.01.
-    pub(crate) fn allocation(&self, visitor_id: &str) -> f64 {
-        let mut hasher = self.0;
-        hasher.push_str(visitor_id);
-        hasher.push_ascii(SALT);
+    pub(crate) fn allocation(&self, visitor: &Visitor<'_>) -> f64 {
+        let Hasher { mut hash, units, pending } = self.0;
+        let rest = if units % 2 == 1 {
+            let rest = visitor.after_odd.get_or_init(|| Rest::new(visitor.id, true));
+            hash = mixed(hash, scramble(pending | rest.first << 16));
+            rest
+        } else {
+            visitor.after_even.get_or_init(|| Rest::new(visitor.id, false))
+        };
+        for block in &rest.blocks {
+            hash = mixed(hash, *block);
+        }
+        let hash = finished(hash, rest.last, units.wrapping_add(rest.units));
         // unsigned_abs, because i32::MIN has an absolute value here as it has in JavaScript.
-        f64::from(hasher.finish().unsigned_abs() % 10_000) / 100.0
+        f64::from(hash.unsigned_abs() % 10_000) / 100.0
+    }
+}
+
+/// A visitor's id, made ready once for the hashes of all activities.
+#[derive(Debug)]
+pub(crate) struct Visitor<'v> {
+    id: &'v str,
+    /// Behind prefixes of an even and an odd number of code units its blocks begin at different ones.
+    after_even: OnceCell<Rest>,
+    after_odd: OnceCell<Rest>,
+}
+
+/// What is hashed behind the prefix.
+#[derive(Debug)]
+struct Rest {
+    /// The other half of the block that an odd prefix has begun.
+    first: u32,
+    /// Scrambled, which is half of the work and the same for all.
+    blocks: Vec<u32>,
+    /// Half of a block that is left over, scrambled.
+    last: u32,
+    /// All of them.
+    units: u32,
+}
+
+impl<'v> Visitor<'v> {
+    pub(crate) fn new(id: &'v str) -> Self {
+        Visitor { id, after_even: OnceCell::new(), after_odd: OnceCell::new() }
+    }
+}
+
+impl Rest {
+    fn new(id: &str, is_after_odd: bool) -> Self {
+        if id.is_ascii() {
+            Rest::of_units(id.bytes().chain(SALT.bytes()).map(u32::from), id.len(), is_after_odd)
+        } else {
+            Rest::of_units(id.encode_utf16().chain(SALT.encode_utf16()).map(u32::from), id.len(), is_after_odd)
+        }
+    }
+
+    fn of_units(mut units: impl Iterator<Item = u32>, length: usize, is_after_odd: bool) -> Self {
+        let mut rest = Rest { first: 0, blocks: Vec::with_capacity(length / 2 + SALT.len()), last: 0, units: 0 };
+        if is_after_odd {
+            rest.first = units.next().unwrap_or(0);
+            rest.units = 1;
+        }
+        // A text of more than 2^32 units has the length modulo 2^32 in the hash.
+        while let Some(low) = units.next() {
+            let Some(high) = units.next() else {
+                rest.last = scramble(low);
+                rest.units = rest.units.wrapping_add(1);
+                break;
+            };
+            rest.blocks.push(scramble(low | high << 16));
+            rest.units = rest.units.wrapping_add(2);
+        }
+        rest
     }
 }
 
@@ -117,7 +192,7 @@ mod tests {
     use super::*;
 
     fn allocation(client: &str, activity_id: &str, visitor: &str) -> f64 {
-        AllocationPrefix::new(client, activity_id).allocation(visitor)
+        AllocationPrefix::new(client, activity_id).allocation(&Visitor::new(visitor))
     }
 
     /// The definition, over a buffer of bytes.
@@ -153,6 +228,14 @@ mod tests {
                 let whole = hash(&format!("{client}.42.{visitor}.0"));
                 let expected = f64::from(whole.unsigned_abs() % 10_000) / 100.0;
                 assert_eq!(allocation(client, "42", visitor), expected, "{client} {visitor}");
+                let even_and_odd = ["42", "421", "42"].map(|activity| {
+                    let whole = hash(&format!("{client}.{activity}.{visitor}.0"));
+                    (AllocationPrefix::new(client, activity), f64::from(whole.unsigned_abs() % 10_000) / 100.0)
+                });
+                let visitor = Visitor::new(visitor);
+                for (prefix, expected) in even_and_odd {
+                    assert_eq!(prefix.allocation(&visitor), expected, "{client} {visitor:?}");
+                }
             }
         }
     }
@@ -182,7 +265,7 @@ mod tests {
             let mut counts = [0_usize; 100];
             for visitor in 0..VISITORS {
                 let id = format!("visitor-{visitor}");
-                let allocation = prefix.allocation(&id);
+                let allocation = prefix.allocation(&Visitor::new(&id));
                 assert!((0.0..=99.99).contains(&allocation), "{id}: {allocation}");
                 counts[allocation as usize] += 1;
             }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 
-use super::allocation::AllocationPrefix;
+use super::allocation::{AllocationPrefix, Visitor};
 use super::logic::{Val, VarPath, Variables};
 use super::parameters::{self, Parameters};
 use super::url::PageUrl;
@@ -367,7 +367,7 @@ pub(super) struct Scope<'s, 'c> {
     own: Option<(Url<'s>, Url<'s>)>,
     parameters: Parameters<'c>,
     activities: &'s [AllocationPrefix],
-    visitor_id: &'s str,
+    visitor: &'s Visitor<'s>,
     activity: u32,
     /// Of the activity whose number stands with it.
     allocation: Cell<Option<(u32, f64)>>,
@@ -382,7 +382,7 @@ impl<'s, 'c> Scope<'s, 'c> {
         context: &'s Context<'c>,
         place: &'s PlaceTexts<'c>,
         activities: &'s [AllocationPrefix],
-        visitor_id: &'s str,
+        visitor: &'s Visitor<'s>,
     ) -> Self {
         let own = |address: &'s Address<'c>| (Url::new(&address.url), Url::new(&address.referring_url));
         Scope {
@@ -390,7 +390,7 @@ impl<'s, 'c> Scope<'s, 'c> {
             own: place.address.as_ref().map(own),
             parameters: place.parameters,
             activities,
-            visitor_id,
+            visitor,
             activity: 0,
             allocation: Cell::new(None),
             tree: OnceCell::new(),
@@ -430,7 +430,7 @@ impl<'s, 'c> Scope<'s, 'c> {
             Some((activity, allocation)) if activity == self.activity => allocation,
             _ => {
                 let prefix = self.activities.get(self.activity as usize);
-                let allocation = prefix.map_or(0.0, |prefix| prefix.allocation(self.visitor_id));
+                let allocation = prefix.map_or(0.0, |prefix| prefix.allocation(self.visitor));
                 self.allocation.set(Some((self.activity, allocation)));
                 allocation
             }

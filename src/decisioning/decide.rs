@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
+use super::allocation::Visitor;
 use super::artifact::{Artifact, GeoToken, SkippedRule};
 use super::context::{Context, Geo, PlaceTexts, Scope};
 use super::logic::LogicError;
@@ -146,6 +147,7 @@ pub(crate) fn decide(artifact: &Artifact, request: &DecisionRequest<'_>, need: &
     let mut decider = Decider {
         artifact,
         request,
+        visitor: Visitor::new(request.visitor_id),
         geo_tokens: geo_tokens(&artifact.geo_tokens, request.context.geo()),
         out: String::with_capacity(1024),
         decision: Decision::default(),
@@ -158,6 +160,7 @@ pub(crate) fn decide(artifact: &Artifact, request: &DecisionRequest<'_>, need: &
 struct Decider<'a, 'd> {
     artifact: &'a Artifact,
     request: &'a DecisionRequest<'d>,
+    visitor: Visitor<'d>,
     /// Members that response tokens have about the visitor's place, each behind a comma.
     geo_tokens: String,
     out: String,
@@ -377,7 +380,7 @@ impl<'a, 'd: 'a> Decider<'a, 'd> {
         }
         let (artifact, request) = (self.artifact, self.request);
         let place = PlaceTexts::of(asked.detail);
-        let mut scope = Scope::new(&request.context, &place, &artifact.activities, request.visitor_id);
+        let mut scope = Scope::new(&request.context, &place, &artifact.activities, &self.visitor);
         let failures = &mut self.decision.failures;
         let observe = |rule: &'a Rule, outcome: Result<bool, LogicError>, scope: &Scope<'_, '_>| {
             if let Some(evaluation) = &mut evaluation {

@@ -3,6 +3,7 @@
 
 use serde::de::DeserializeOwned;
 
+use super::allocation::Visitor;
 use super::artifact::Artifact;
 use super::context::{Context, ContextTexts, Geo, PlaceTexts, Scope};
 use super::decide::RuleFailures;
@@ -93,7 +94,8 @@ pub(crate) fn decide_mbox(
     let context = Context::new(&texts, Geo::default(), now_ms);
     let parameters = Parameters::Pairs(query.parameters);
     let place = PlaceTexts::with(parameters);
-    let mut scope = Scope::new(&context, &place, &artifact.activities, query.visitor_id);
+    let visitor = Visitor::new(query.visitor_id);
+    let mut scope = Scope::new(&context, &place, &artifact.activities, &visitor);
     let matching = Matching::of_mbox(query.mbox == artifact.global_mbox, matches_all);
     let mut failures = RuleFailures::default();
     let rules = select(

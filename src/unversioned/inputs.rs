@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::decisioning::allocation::{self, AllocationPrefix, allocation_id_of};
+use crate::decisioning::allocation::{self, AllocationPrefix, Visitor, allocation_id_of};
 use crate::decisioning::domain::{self, Domain};
 use crate::decisioning::url::{self, PageUrl};
 use crate::decisioning::user_agent::{ClientHints, user};
@@ -46,7 +46,7 @@ pub fn user_context(user_agent: Option<&str>, hints: &Value) -> Value {
 
 /// A visitor's place in an activity.
 pub fn allocation(client: &str, activity_id: &str, visitor_id: &str) -> f64 {
-    AllocationPrefix::new(client, activity_id).allocation(visitor_id)
+    AllocationPrefix::new(client, activity_id).allocation(&Visitor::new(visitor_id))
 }
 
 /// The same of a visitor with an id of any kind, `id` of a request; none without one.

@@ -36,6 +36,7 @@ pub(super) enum Node {
     Compare(Box<Comparison>),
     Is(Box<Is>),
     Within(Box<Range>),
+    Contains(Box<Contains>),
     In(Box<[Node; 2]>),
     Each(Box<Each>),
     Apply(Operator, Box<[Node]>),
@@ -46,15 +47,24 @@ pub(super) enum Node {
 
 /// What the name of an operator stands for.
 enum Word {
+    OfFew(OfFew),
+    OfMany(OfMany),
+    Each(Loop),
+}
+
+/// Operators that look at three arguments at the most, and evaluate the others where there are some.
+enum OfFew {
     Variable,
-    And,
-    Or,
-    If,
+    Relation(Relation),
     Not,
     Truthy,
     In,
-    Relation(Relation),
-    Each(Loop),
+}
+
+enum OfMany {
+    And,
+    Or,
+    If,
     Operator(Operator),
 }
 
@@ -87,6 +97,13 @@ pub(super) struct Is {
     pub number: f64,
     pub strictly: bool,
     pub expected: bool,
+}
+
+/// Whether a text is in a variable, by `in`.
+#[derive(Debug, PartialEq)]
+pub(super) struct Contains {
+    pub path: VarPath,
+    pub part: Box<str>,
 }
 
 /// Whether a variable, as a number, is not below the low and not above the high bound.
@@ -182,22 +199,21 @@ impl Compiler {
         }
     }
 
-    /// The first arguments of an operator, undefined where they are missing, and the ignored ones behind them.
-    fn first<const N: usize>(&mut self, arguments: Value<'_>, level: usize) -> Result<([Node; N], Vec<Node>), String> {
+    /// The arguments of an operator that takes three at the most.
+    fn few(&mut self, arguments: Value<'_>, level: usize) -> Result<Few, String> {
         let (single, level) = match arguments.kind() {
             Kind::Array => (None, level + 1),
             _ => (Some(arguments), level),
         };
-        let mut first = std::array::from_fn(|_| Node::Undefined);
-        let mut ignored = Vec::new();
+        let mut few = Few { first: [Node::Undefined, Node::Undefined, Node::Undefined], others: Vec::new() };
         for (at, argument) in single.into_iter().chain(arguments.elements()).enumerate() {
             let node = self.node(argument, level)?;
-            match first.get_mut(at) {
+            match few.first.get_mut(at) {
                 Some(place) => *place = node,
-                None => ignored.push(node),
+                None => few.others.push(node),
             }
         }
-        Ok((first, ignored))
+        Ok(few)
     }
 
     fn literal(&mut self, value: Value<'_>, level: usize) -> Result<Literal, String> {
@@ -217,49 +233,18 @@ impl Compiler {
         })
     }
 
+    // Of what is called in itself the stack has many at a time: what needs room is done elsewhere.
     fn operator(&mut self, name: &str, arguments: Value<'_>, level: usize) -> Result<Node, String> {
-        let Some(word) = Word::of(name) else {
-            // They are of no use, but bounded like all others.
-            self.arguments(arguments, level)?;
-            let shown = name.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).take(SHOWN_NAME);
-            return Ok(Node::Unknown(shown.collect::<String>().into()));
-        };
-        Ok(match word {
-            Word::Variable => {
-                let ([path, default], ignored) = self.first(arguments, level)?;
-                after(ignored, variable(path, default))
+        match Word::of(name) {
+            Some(Word::OfFew(word)) => Ok(of_few(word, self.few(arguments, level)?)),
+            Some(Word::OfMany(word)) => Ok(of_many(word, self.arguments(arguments, level)?)),
+            Some(Word::Each(kind)) => self.each(kind, arguments, level),
+            None => {
+                // They are of no use, but bounded like all others.
+                self.arguments(arguments, level)?;
+                Ok(unknown(name))
             }
-            Word::Relation(relation @ (Relation::Less | Relation::LessOrEqual)) => {
-                let (values, ignored) = self.first(arguments, level)?;
-                after(ignored, in_order(relation, values))
-            }
-            Word::Relation(relation) => {
-                let ([left, right], ignored) = self.first(arguments, level)?;
-                after(ignored, comparison(relation, left, right))
-            }
-            Word::And => conjunction(self.arguments(arguments, level)?),
-            Word::Or => Node::Or(self.arguments(arguments, level)?.into_boxed_slice()),
-            Word::If => Node::If(self.arguments(arguments, level)?.into_boxed_slice()),
-            Word::Not => {
-                let ([operand], ignored) = self.first(arguments, level)?;
-                after(ignored, Node::Not(Box::new(operand)))
-            }
-            Word::Truthy => {
-                let ([operand], ignored) = self.first(arguments, level)?;
-                after(ignored, Node::Truthy(Box::new(operand)))
-            }
-            Word::In => {
-                let (pair, ignored) = self.first(arguments, level)?;
-                after(ignored, Node::In(Box::new(pair)))
-            }
-            Word::Each(kind) => self.each(kind, arguments, level)?,
-            Word::Operator(operator) => {
-                let mut nodes = self.arguments(arguments, level)?;
-                let taken = operator.arguments().unwrap_or(usize::MAX).min(nodes.len());
-                let ignored = nodes.split_off(taken);
-                after(ignored, operation(operator, nodes))
-            }
-        })
+        }
     }
 
     /// The operators whose second argument is evaluated for each element.
@@ -300,10 +285,62 @@ fn constants(nodes: Vec<Node>) -> Result<Box<[Literal]>, Vec<Node>> {
     Ok(nodes.into_iter().filter_map(literal).collect())
 }
 
+/// Arguments: the first three, undefined where they are missing, and those behind them, which nobody looks at.
+struct Few {
+    first: [Node; 3],
+    others: Vec<Node>,
+}
+
+#[inline(never)]
+fn of_few(word: OfFew, Few { first: [first, second, third], others }: Few) -> Node {
+    match word {
+        OfFew::Variable => after([third], others, variable(first, second)),
+        OfFew::Relation(relation @ (Relation::Less | Relation::LessOrEqual)) => {
+            after([], others, in_order(relation, first, second, third))
+        }
+        OfFew::Relation(relation) => after([third], others, comparison(relation, first, second)),
+        OfFew::Not => after([second, third], others, Node::Not(Box::new(first))),
+        OfFew::Truthy => after([second, third], others, Node::Truthy(Box::new(first))),
+        OfFew::In => {
+            let node = match (first, second) {
+                (Node::Constant(Literal::Text(part)), Node::Variable(path)) => {
+                    Node::Contains(Box::new(Contains { path, part }))
+                }
+                (part, whole) => Node::In(Box::new([part, whole])),
+            };
+            after([third], others, node)
+        }
+    }
+}
+
+#[inline(never)]
+fn of_many(word: OfMany, mut nodes: Vec<Node>) -> Node {
+    match word {
+        OfMany::And => conjunction(nodes),
+        OfMany::Or => disjunction(nodes),
+        OfMany::If => Node::If(nodes.into_boxed_slice()),
+        OfMany::Operator(operator) => {
+            let taken = operator.arguments().unwrap_or(usize::MAX).min(nodes.len());
+            let ignored = nodes.split_off(taken);
+            after([], ignored, operation(operator, nodes))
+        }
+    }
+}
+
+#[inline(never)]
+fn unknown(name: &str) -> Node {
+    let shown = name.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).take(SHOWN_NAME);
+    Node::Unknown(shown.collect::<String>().into())
+}
+
 /// The node after the ignored arguments that are more than constants.
-fn after(mut ignored: Vec<Node>, node: Node) -> Node {
-    ignored.retain(|node| !matches!(node, Node::Undefined | Node::Constant(_)));
-    if ignored.is_empty() { node } else { Node::After(Box::new((ignored.into_boxed_slice(), node))) }
+fn after<const N: usize>(ignored: [Node; N], others: Vec<Node>, node: Node) -> Node {
+    let counts = |node: &Node| !matches!(node, Node::Undefined | Node::Constant(_));
+    if !ignored.iter().chain(&others).any(counts) {
+        return node;
+    }
+    let ignored = ignored.into_iter().chain(others).filter(counts).collect();
+    Node::After(Box::new((ignored, node)))
 }
 
 fn operation(operator: Operator, nodes: Vec<Node>) -> Node {
@@ -311,7 +348,7 @@ fn operation(operator: Operator, nodes: Vec<Node>) -> Node {
 }
 
 /// `<` or `<=` of three values, or of two.
-fn in_order(relation: Relation, [low, value, high]: [Node; 3]) -> Node {
+fn in_order(relation: Relation, low: Node, value: Node, high: Node) -> Node {
     if high == Node::Undefined {
         return comparison(relation, low, value);
     }
@@ -355,9 +392,13 @@ fn comparison(relation: Relation, left: Node, right: Node) -> Node {
     }
 }
 
-/// `and`, with neighbours that bound one variable made one range: the value of either is true or false, so that the
-/// value of both in a row is the same.
-fn conjunction(mut nodes: Vec<Node>) -> Node {
+/// `and`. One in another has the value that its arguments would have in its place. Neighbours that bound one variable
+/// are made one range: the value of either is true or false, so that the value of both in a row is the same.
+fn conjunction(nodes: Vec<Node>) -> Node {
+    let mut nodes = flat(nodes, |node| match node {
+        Node::And(inner) if !inner.is_empty() => Ok(inner),
+        other => Err(other),
+    });
     nodes.dedup_by(|node, last| match (node, last) {
         (Node::Within(range), Node::Within(last)) if range.path == last.path => {
             last.bounds = last.bounds.and(range.bounds);
@@ -365,19 +406,45 @@ fn conjunction(mut nodes: Vec<Node>) -> Node {
         }
         _ => false,
     });
+    only(nodes).unwrap_or_else(|nodes| Node::And(nodes.into_boxed_slice()))
+}
+
+/// `or`, likewise.
+fn disjunction(nodes: Vec<Node>) -> Node {
+    let nodes = flat(nodes, |node| match node {
+        Node::Or(inner) if !inner.is_empty() => Ok(inner),
+        other => Err(other),
+    });
+    only(nodes).unwrap_or_else(|nodes| Node::Or(nodes.into_boxed_slice()))
+}
+
+/// The nodes with the content of those that `open` opens in their place.
+fn flat(nodes: Vec<Node>, open: fn(Node) -> Result<Box<[Node]>, Node>) -> Vec<Node> {
+    let mut flat = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        match open(node) {
+            Ok(inner) => flat.extend(inner),
+            Err(other) => flat.push(other),
+        }
+    }
+    flat
+}
+
+/// The node, where it is one.
+fn only(mut nodes: Vec<Node>) -> Result<Node, Vec<Node>> {
     match nodes.pop() {
-        Some(only) if nodes.is_empty() => only,
+        Some(only) if nodes.is_empty() => Ok(only),
         last => {
             nodes.extend(last);
-            Node::And(nodes.into_boxed_slice())
+            Err(nodes)
         }
     }
 }
 
 fn variable(path: Node, default: Node) -> Node {
     let path = match path {
-        Node::Undefined | Node::Constant(Literal::Null) => return after(vec![default], Node::Whole),
-        Node::Constant(Literal::Text(text)) if text.is_empty() => return after(vec![default], Node::Whole),
+        Node::Undefined | Node::Constant(Literal::Null) => return after([default], Vec::new(), Node::Whole),
+        Node::Constant(Literal::Text(text)) if text.is_empty() => return after([default], Vec::new(), Node::Whole),
         Node::Constant(Literal::Text(text)) if Work::new().charge_text(text.len()).is_ok() => VarPath::new(text),
         Node::Constant(path) => match VarPath::of(&path.value(), &Work::new()) {
             Ok(path) => path,
@@ -396,46 +463,42 @@ impl Word {
     fn of(name: &str) -> Option<Self> {
         // The first ones are what real conditions are made of. As bytes a name is told by its length and a few of them.
         Some(match name.as_bytes() {
-            b"var" => Word::Variable,
-            b"and" => Word::And,
-            b"or" => Word::Or,
-            b"in" => Word::In,
-            b"==" => Word::Relation(Relation::Equal),
-            b">=" => Word::Relation(Relation::GreaterOrEqual),
-            b"<=" => Word::Relation(Relation::LessOrEqual),
-            b">" => Word::Relation(Relation::Greater),
-            b"<" => Word::Relation(Relation::Less),
-            b"!" => Word::Not,
-            b"substr" => Word::Operator(Operator::Substr),
-            b"!=" => Word::Relation(Relation::NotEqual),
-            b"===" => Word::Relation(Relation::StrictlyEqual),
-            b"!==" => Word::Relation(Relation::StrictlyNotEqual),
-            b"!!" => Word::Truthy,
-            b"if" | b"?:" => Word::If,
+            b"var" => Word::OfFew(OfFew::Variable),
+            b"and" => Word::OfMany(OfMany::And),
+            b"or" => Word::OfMany(OfMany::Or),
+            b"in" => Word::OfFew(OfFew::In),
+            b"!" => Word::OfFew(OfFew::Not),
+            b"!!" => Word::OfFew(OfFew::Truthy),
+            b"if" | b"?:" => Word::OfMany(OfMany::If),
             b"map" => Word::Each(Loop::Map),
             b"filter" => Word::Each(Loop::Filter),
             b"all" => Word::Each(Loop::All),
             b"none" => Word::Each(Loop::None),
             b"some" => Word::Each(Loop::Some),
             b"reduce" => Word::Each(Loop::Reduce),
-            b"missing" => Word::Operator(Operator::Missing),
-            b"missing_some" => Word::Operator(Operator::MissingSome),
-            b"cat" => Word::Operator(Operator::Cat),
-            b"merge" => Word::Operator(Operator::Merge),
-            b"log" => Word::Operator(Operator::Log),
-            b"+" => Word::Operator(Operator::Add),
-            b"-" => Word::Operator(Operator::Subtract),
-            b"*" => Word::Operator(Operator::Multiply),
-            b"/" => Word::Operator(Operator::Divide),
-            b"%" => Word::Operator(Operator::Modulo),
-            b"min" => Word::Operator(Operator::Min),
-            b"max" => Word::Operator(Operator::Max),
-            _ => return None,
+            name => match Relation::of(name) {
+                Some(relation) => Word::OfFew(OfFew::Relation(relation)),
+                None => Word::OfMany(OfMany::Operator(Operator::of(name)?)),
+            },
         })
     }
 }
 
 impl Relation {
+    fn of(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"==" => Relation::Equal,
+            b"!=" => Relation::NotEqual,
+            b"===" => Relation::StrictlyEqual,
+            b"!==" => Relation::StrictlyNotEqual,
+            b"<" => Relation::Less,
+            b"<=" => Relation::LessOrEqual,
+            b">" => Relation::Greater,
+            b">=" => Relation::GreaterOrEqual,
+            _ => return None,
+        })
+    }
+
     fn is_equality(self) -> bool {
         self == self.turned()
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::compile::{Comparison, Each, Is, Loop, Node, Range, Relation};
+use super::compile::{Comparison, Contains, Each, Is, Loop, Node, Range, Relation};
 use super::value::{List, Literal, MAX_NESTING, Val, Work};
 use super::{LogicError, Outcome, VarPath, Variables};
 use crate::javascript;
@@ -59,6 +59,7 @@ impl<'c, V: Variables> Evaluation<'c, V> {
             Node::Within(range) => self.within(range, scope).map(Truth::from),
             Node::Is(is) => self.is(is, scope).map(Truth::from),
             Node::Compare(comparison) => self.compare(comparison, scope).map(Truth::from),
+            Node::Contains(contains) => self.contains(contains, scope).map(Truth::from),
             Node::In(pair) => self.is_in(pair, scope).map(Truth::from),
             Node::And(nodes) => self.last_truth(nodes, |truth| truth != Truth::True, scope),
             Node::Or(nodes) => self.last_truth(nodes, |truth| truth == Truth::True, scope),
@@ -245,6 +246,23 @@ impl<'c, V: Variables> Evaluation<'c, V> {
             Relation::LessOrEqual => Ok(left.order(&right, &self.work)?.is_some_and(Ordering::is_le)),
             Relation::Greater => Ok(left.order(&right, &self.work)? == Some(Ordering::Greater)),
             Relation::GreaterOrEqual => Ok(left.order(&right, &self.work)?.is_some_and(Ordering::is_ge)),
+        }
+    }
+
+    #[inline(never)]
+    fn contains(&self, contains: &'c Contains, scope: Scope<'_, 'c>) -> Outcome<bool> {
+        let part = &*contains.part;
+        match self.look_up(&contains.path, scope)? {
+            Val::Text(text) if !text.is_empty() => {
+                self.work.charge_text(text.len())?;
+                self.work.charge_text(part.len())?;
+                Ok(javascript::contains(&text, part))
+            }
+            Val::List(list) => {
+                self.work.charge(list.len() / 8)?;
+                Ok(list.has(&Val::Text(Cow::Borrowed(part))))
+            }
+            _ => Ok(false),
         }
     }
 

@@ -33,6 +33,25 @@ pub(super) enum Operator {
 }
 
 impl Operator {
+    pub(super) fn of(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"missing" => Operator::Missing,
+            b"missing_some" => Operator::MissingSome,
+            b"substr" => Operator::Substr,
+            b"cat" => Operator::Cat,
+            b"merge" => Operator::Merge,
+            b"log" => Operator::Log,
+            b"+" => Operator::Add,
+            b"-" => Operator::Subtract,
+            b"*" => Operator::Multiply,
+            b"/" => Operator::Divide,
+            b"%" => Operator::Modulo,
+            b"min" => Operator::Min,
+            b"max" => Operator::Max,
+            _ => return None,
+        })
+    }
+
     /// How many arguments it takes; None for any number.
     pub(super) fn arguments(self) -> Option<usize> {
         match self {

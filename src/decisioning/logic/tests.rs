@@ -173,6 +173,51 @@ fn bounds_of_one_variable_are_one_range() {
     ));
 }
 
+#[test]
+fn an_and_in_an_and_is_one_list_of_the_same_value() {
+    assert!(matches!(
+        node(r#"{"and":[{"and":[{"var":"a"},{"and":[{"var":"b"},{"var":"c"}]}]},{"or":[{"var":"d"},{"var":"e"}]}]}"#),
+        Node::And(nodes) if nodes.len() == 4
+    ));
+    let values = ["null", "true", "0", "7", "[]", "[0]", r#""""#, r#""x""#];
+    for outer in ["and", "or"] {
+        for inner in ["and", "or"] {
+            for arguments in
+                [r#"INNER,{"var":"c"}"#, r#"{"var":"c"},INNER"#, r#"{"var":"c"},INNER,{"var":"b"}"#, "INNER"]
+            {
+                for arguments_within in [r#"{"var":"a"},{"var":"b"}"#, r#"{"var":"a"}"#, ""] {
+                    let plain = format!(r#"{{"{inner}":[{arguments_within}]}}"#);
+                    let rule = |inner: &str| format!(r#"{{"{outer}":[{}]}}"#, arguments.replace("INNER", inner));
+                    // The value of `if` is its branch's, and it is opened by nobody.
+                    let (nested, kept) = (rule(&plain), rule(&format!(r#"{{"if":[true,{plain}]}}"#)));
+                    for (a, b, c) in values.iter().flat_map(|a| values.iter().zip(values).map(move |(b, c)| (a, b, c)))
+                    {
+                        for (b, c) in [(b, &c), (&c, b), (b, a)] {
+                            let data = format!(r#"{{"a":{a},"b":{b},"c":{c}}}"#);
+                            assert_eq!(value(&nested, &data), value(&kept, &data), "{nested} {data}");
+                            assert_eq!(matches(&nested, &data), matches(&kept, &data), "{nested} {data}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_text_is_looked_for_in_a_variable_of_any_kind() {
+    assert!(matches!(node(r#"{"in":["a",{"var":"b"}]}"#), Node::Contains(_)));
+    for (part, whole) in [("a", r#""xax""#), ("", r#""x""#), ("a", r#"["b","a"]"#), ("é", r#""caf\u00e9""#)] {
+        let rule = format!(r#"{{"in":["{part}",{{"var":"b"}}]}}"#);
+        assert_eq!(matches(&rule, &format!(r#"{{"b":{whole}}}"#)), Ok(true), "{rule} {whole}");
+    }
+    for whole in [r#""xbx""#, r#""""#, r#"["ab"]"#, r#"{"a":1}"#, "null", "5"] {
+        let rule = r#"{"in":["a",{"var":"b"}]}"#;
+        assert_eq!(matches(rule, &format!(r#"{{"b":{whole}}}"#)), Ok(false), "{whole}");
+    }
+    assert_eq!(matches(r#"{"in":["",{"var":"b"}]}"#, r#"{"b":""}"#), Ok(false));
+}
+
 /// Texts, numbers and the rest, as a rule may compare them.
 const VALUES: [&str; 21] = [
     "null",

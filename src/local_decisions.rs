@@ -137,7 +137,8 @@ impl Shared {
             trace: member("trace").map(|_| TraceFacts {
                 location: &loaded.location,
                 polling_interval_ms: loaded.polling_interval_ms,
-                polling_halted: loaded.polling_halted,
+                // Polling goes on for the client's life, and there are no decisions after it.
+                polling_halted: false,
                 retrieval_count: loaded.retrieval_count,
                 retrieved_ms: loaded.retrieved_ms,
             }),

@@ -1,6 +1,7 @@
 //! The rule artifact: its two forms, its version, and its rules compiled.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::allocation::AllocationPrefix;
 use super::rules::{Compiler, Rule, Span, unique_members};
@@ -50,37 +51,71 @@ pub(crate) struct Artifact {
     /// Response tokens about the visitor's place that options bear.
     pub(super) geo_tokens: Vec<GeoToken>,
     pub(super) activities: Vec<AllocationPrefix>,
-    pub(super) mboxes: HashMap<String, Box<[Rule]>>,
+    pub(super) mboxes: Names<Box<[Rule]>>,
     /// In the artifact's order.
     pub(super) views: Vec<(String, Box<[Rule]>)>,
-    view_at: HashMap<String, usize>,
+    view_at: Names<usize>,
     pub(super) availability: [Availability; 2],
 }
 
 /// What can be decided here and what only by the edge, of mboxes or views.
 #[derive(Debug, Default)]
 pub(super) struct Availability {
-    local: HashSet<String>,
+    listed: Names<Place>,
     /// In the artifact's order.
     pub remote: Vec<String>,
-    remote_set: HashSet<String>,
+}
+
+/// Who decides an mbox or a view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Here,
+    /// The edge, and the artifact says so.
+    ListedRemote,
+    /// The edge, since the artifact does not know it.
+    UnknownHere,
 }
 
 impl Availability {
     fn read(root: Value<'_>, local: &str, remote: &str) -> Self {
-        let mut remote_set = HashSet::new();
+        let mut listed: Names<Place> = texts(root.get(local)).into_iter().map(|name| (name, Place::Here)).collect();
         let mut remote = texts(root.get(remote));
-        remote.retain(|name| remote_set.insert(name.clone()));
-        Availability { local: texts(root.get(local)).into_iter().collect(), remote, remote_set }
+        remote.retain(|name| listed.insert(name.clone(), Place::ListedRemote) != Some(Place::ListedRemote));
+        Availability { listed, remote }
+    }
+
+    pub(super) fn place(&self, name: &str) -> Place {
+        self.listed.get(name).copied().unwrap_or(Place::UnknownHere)
     }
 
     /// Whether a name has to be decided by the edge.
     pub(super) fn is_remote(&self, name: &str) -> bool {
-        self.is_listed_remote(name) || !self.local.contains(name)
+        self.place(name) != Place::Here
+    }
+}
+
+/// What an artifact knows by the name of an mbox or a view.
+pub(super) type Names<T> = HashMap<String, T, BuildHasherDefault<NameHasher>>;
+
+/// FNV-1a. The names in a table are the artifact's, so that nobody who asks for others can make it slow.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NameHasher(u64);
+
+impl Default for NameHasher {
+    fn default() -> Self {
+        NameHasher(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for NameHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
     }
 
-    pub(super) fn is_listed_remote(&self, name: &str) -> bool {
-        self.remote_set.contains(name)
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

@@ -402,7 +402,9 @@ impl<'s, 'c> Scope<'s, 'c> {
     pub(super) fn set_activity(&mut self, activity: u32) {
         if self.activity != activity {
             self.activity = activity;
-            self.whole.take();
+            if self.whole.get().is_some() {
+                self.whole.take();
+            }
         }
     }
 
@@ -481,35 +483,47 @@ const LOCALE: &str = "en";
 
 impl Variables for Scope<'_, '_> {
     fn var(&self, path: &VarPath) -> Val<'_> {
-        let text = |text| Val::Text(Cow::Borrowed(text));
-        let context = self.context;
         match path.slot() {
-            Slot::Allocation => Val::Number(self.allocation()),
-            Slot::CurrentTimestamp => Val::Number(context.now_ms as f64),
-            Slot::CurrentTime => text(context.time()),
-            Slot::CurrentDay => Val::Number(context.day() as f64),
-            Slot::Page(field) => text(self.page(field)),
-            Slot::Referring(field) => text(self.referring(field)),
-            Slot::User(UserField::BrowserType) => text(context.user().browser_type()),
-            Slot::User(UserField::Platform) => text(context.user().platform()),
-            Slot::User(UserField::Locale) => text(LOCALE),
-            Slot::User(UserField::BrowserVersion) => Val::Number(context.user().browser_version()),
-            Slot::Geo(field) => {
-                let geo = &context.geo;
-                match field {
-                    GeoField::Country => geo.country.as_deref().map(text),
-                    GeoField::Region => geo.region.as_deref().map(text),
-                    GeoField::City => geo.city.as_deref().map(text),
-                    GeoField::Latitude => geo.latitude.map(Val::Number),
-                    GeoField::Longitude => geo.longitude.map(Val::Number),
-                }
-                .unwrap_or(Val::Undefined)
-            }
             Slot::Mbox => {
                 let name = path.text().strip_prefix("mbox.").unwrap_or("");
                 self.parameters.find(name).unwrap_or_else(|| self.tree().clone().walk(name))
             }
             Slot::Other => self.everything().clone().walk(path.text()),
+            _ => match (self.number(path), self.text(path)) {
+                (Some(number), _) => Val::Number(number),
+                (None, Some(text)) => Val::Text(Cow::Borrowed(text)),
+                // A place that is not known.
+                (None, None) => Val::Undefined,
+            },
+        }
+    }
+
+    fn number(&self, path: &VarPath) -> Option<f64> {
+        let context = self.context;
+        match path.slot() {
+            Slot::Allocation => Some(self.allocation()),
+            Slot::CurrentTimestamp => Some(context.now_ms as f64),
+            Slot::CurrentDay => Some(context.day() as f64),
+            Slot::User(UserField::BrowserVersion) => Some(context.user().browser_version()),
+            Slot::Geo(GeoField::Latitude) => context.geo.latitude,
+            Slot::Geo(GeoField::Longitude) => context.geo.longitude,
+            _ => None,
+        }
+    }
+
+    fn text(&self, path: &VarPath) -> Option<&str> {
+        let context = self.context;
+        match path.slot() {
+            Slot::Page(field) => Some(self.page(field)),
+            Slot::Referring(field) => Some(self.referring(field)),
+            Slot::User(UserField::BrowserType) => Some(context.user().browser_type()),
+            Slot::User(UserField::Platform) => Some(context.user().platform()),
+            Slot::User(UserField::Locale) => Some(LOCALE),
+            Slot::CurrentTime => Some(context.time()),
+            Slot::Geo(GeoField::Country) => context.geo.country.as_deref(),
+            Slot::Geo(GeoField::Region) => context.geo.region.as_deref(),
+            Slot::Geo(GeoField::City) => context.geo.city.as_deref(),
+            _ => None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use super::allocation::Visitor;
-use super::artifact::{Artifact, GeoToken, SkippedRule};
+use super::artifact::{Artifact, GeoToken, Place, SkippedRule};
 use super::context::{Context, Geo, PlaceTexts, Scope};
 use super::logic::LogicError;
 use super::macros::MacroValues;
@@ -105,12 +105,11 @@ pub(crate) fn remote_need<'d>(
     let mut need = RemoteNeed::default();
     let mboxes = artifact.mbox_availability();
     let (mut listed, mut unknown) = (HashSet::new(), HashSet::new());
-    let mut note = |name: &str| {
-        if mboxes.is_listed_remote(name) {
-            listed.insert(name.to_owned());
-        } else if mboxes.is_remote(name) && unknown.insert(name.to_owned()) {
-            need.mboxes.push(name.to_owned());
-        }
+    let mut note = |name: &str| match mboxes.place(name) {
+        Place::Here => {}
+        Place::ListedRemote => _ = listed.insert(name.to_owned()),
+        Place::UnknownHere if unknown.insert(name.to_owned()) => need.mboxes.push(name.to_owned()),
+        Place::UnknownHere => {}
     };
     for part in [execute, prefetch] {
         if part.and_then(|part| part.get("pageLoad")).is_some_and(|page_load| !page_load.is_null()) {
@@ -126,13 +125,15 @@ pub(crate) fn remote_need<'d>(
     let views = artifact.view_availability();
     let (mut all, mut listed, mut unknown) = (false, HashSet::new(), HashSet::new());
     for view in members(prefetch, "views") {
-        match name_of(view) {
-            None => all = true,
-            Some(name) if views.is_listed_remote(&name) => _ = listed.insert(name.into_owned()),
-            Some(name) if views.is_remote(&name) && unknown.insert(name.to_string()) => {
-                need.views.push(name.into_owned());
-            }
-            Some(_) => {}
+        let Some(name) = name_of(view) else {
+            all = true;
+            continue;
+        };
+        match views.place(&name) {
+            Place::Here => {}
+            Place::ListedRemote => _ = listed.insert(name.into_owned()),
+            Place::UnknownHere if unknown.insert(name.to_string()) => need.views.push(name.into_owned()),
+            Place::UnknownHere => {}
         }
     }
     if all || !listed.is_empty() {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 
 use super::allocation::AllocationPrefix;
+use super::artifact::Names;
 use super::logic::Condition;
 use super::macros;
 use crate::json::{Kind, Value, write_str};
@@ -129,9 +130,9 @@ pub(super) struct Compiler<'c> {
     pub response_tokens: Vec<String>,
     pub texts: Texts,
     pub activities: Vec<AllocationPrefix>,
-    activity_at: HashMap<String, u32>,
+    activity_at: Names<u32>,
     /// With their texts as [`Rule`] has them.
-    key_at: HashMap<String, (u32, Span)>,
+    key_at: Names<(u32, Span)>,
 }
 
 impl<'c> Compiler<'c> {
@@ -141,8 +142,8 @@ impl<'c> Compiler<'c> {
             response_tokens,
             texts: Texts::default(),
             activities: Vec::new(),
-            activity_at: HashMap::new(),
-            key_at: HashMap::new(),
+            activity_at: Names::default(),
+            key_at: Names::default(),
         }
     }
 

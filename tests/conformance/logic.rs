@@ -3,6 +3,7 @@
 use adobe_target::unversioned::json_logic;
 use serde_json::Value;
 
+use crate::artifacts::OBJECT_MEMBERS;
 use crate::compare::{Bindings, Difference, compare};
 use crate::corpus::{self, Case};
 use crate::library;
@@ -101,27 +102,13 @@ fn deviation(rule: &Value, data: Option<&Value>) -> Option<(&'static str, Result
 
 /// The path of a rule that is only `var` or `missing` of it, if it names what JavaScript's objects inherit.
 fn inherited_path(rule: &Value, data: Option<&Value>) -> Option<String> {
-    const INHERITED: [&str; 12] = [
-        "__defineGetter__",
-        "__defineSetter__",
-        "__lookupGetter__",
-        "__lookupSetter__",
-        "__proto__",
-        "constructor",
-        "hasOwnProperty",
-        "isPrototypeOf",
-        "propertyIsEnumerable",
-        "toLocaleString",
-        "toString",
-        "valueOf",
-    ];
     let argument = rule.get("var").or_else(|| rule.get("missing"))?;
     let path = argument.as_str().or_else(|| argument.get(0)?.as_str())?;
     let mut place = data?;
     for key in path.split('.') {
         match place.get(key).or_else(|| place.get(key.parse::<usize>().ok()?)) {
             Some(member) => place = member,
-            None => return INHERITED.contains(&key).then(|| path.to_owned()),
+            None => return OBJECT_MEMBERS.contains(&key).then(|| path.to_owned()),
         }
     }
     None

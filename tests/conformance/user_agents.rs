@@ -3,26 +3,13 @@
 use adobe_target::unversioned;
 use serde_json::{Value, json};
 
+use crate::artifacts::OBJECT_MEMBERS;
 use crate::compare::{Bindings, compare};
 use crate::corpus::Case;
 use crate::report::Verdict;
 use crate::rules::{self, Rules};
 
 const PROTOTYPE: &str = "quirk: a platform named like a member of Object.prototype is a name like others";
-const MEMBERS: [&str; 12] = [
-    "__defineGetter__",
-    "__defineSetter__",
-    "__lookupGetter__",
-    "__lookupSetter__",
-    "__proto__",
-    "constructor",
-    "hasOwnProperty",
-    "isPrototypeOf",
-    "propertyIsEnumerable",
-    "toLocaleString",
-    "toString",
-    "valueOf",
-];
 
 /// Runs a case.
 pub fn run(case: &Case) -> Verdict {
@@ -43,7 +30,7 @@ pub fn run(case: &Case) -> Verdict {
             expected["operatingSystem"] = without["operatingSystem"].clone();
             expected["context"]["platform"] = without["context"]["platform"].clone();
         }
-        Some(platform) if MEMBERS.contains(&platform) => {
+        Some(platform) if OBJECT_MEMBERS.contains(&platform) => {
             rules.insert(PROTOTYPE);
             expected["context"]["platform"] = json!(platform);
         }

@@ -56,18 +56,11 @@ impl<'c, V: Variables> Evaluation<'c, V> {
     /// How the value counts. Most conditions never need the value itself.
     pub(super) fn truth(&self, node: &'c Node, scope: Scope<'_, 'c>) -> Outcome<Truth> {
         match node {
-            Node::Within(range) => self.within(range, scope).map(Truth::from),
-            Node::Is(is) => self.is(is, scope).map(Truth::from),
-            Node::Compare(comparison) => self.compare(comparison, scope).map(Truth::from),
-            Node::Contains(contains) => self.contains(contains, scope).map(Truth::from),
-            Node::In(pair) => self.is_in(pair, scope).map(Truth::from),
             Node::And(nodes) => self.last_truth(nodes, |truth| truth != Truth::True, scope),
             Node::Or(nodes) => self.last_truth(nodes, |truth| truth == Truth::True, scope),
             Node::Not(node) => Ok(Truth::from(self.truth(node, scope)? != Truth::True)),
             Node::Truthy(node) => Ok(Truth::from(self.truth(node, scope)? == Truth::True)),
-            Node::Constant(literal) => Ok(Truth::of(&literal.value())),
-            Node::Variable(path) => self.truth_of_variable(path, scope),
-            _ => self.truth_of_value(node, scope),
+            simple => self.simple_truth(simple, scope),
         }
     }
 
@@ -76,12 +69,30 @@ impl<'c, V: Variables> Evaluation<'c, V> {
     fn last_truth(&self, nodes: &'c [Node], decides: impl Fn(Truth) -> bool, scope: Scope<'_, 'c>) -> Outcome<Truth> {
         let mut last = Truth::False;
         for node in nodes {
-            last = self.truth(node, scope)?;
+            last = match node {
+                Node::And(_) | Node::Or(_) | Node::Not(_) | Node::Truthy(_) => self.truth(node, scope)?,
+                // Most are of this kind, and ask what they ask without another round.
+                simple => self.simple_truth(simple, scope)?,
+            };
             if decides(last) {
                 break;
             }
         }
         Ok(last)
+    }
+
+    #[inline(always)]
+    fn simple_truth(&self, node: &'c Node, scope: Scope<'_, 'c>) -> Outcome<Truth> {
+        match node {
+            Node::Within(range) => self.within(range, scope).map(Truth::from),
+            Node::Is(is) => self.is(is, scope).map(Truth::from),
+            Node::Contains(contains) => self.contains(contains, scope).map(Truth::from),
+            Node::Compare(comparison) => self.compare(comparison, scope).map(Truth::from),
+            Node::In(pair) => self.is_in(pair, scope).map(Truth::from),
+            Node::Constant(literal) => Ok(Truth::of(&literal.value())),
+            Node::Variable(path) => self.truth_of_variable(path, scope),
+            _ => self.truth_of_value(node, scope),
+        }
     }
 
     #[inline(never)]
@@ -216,14 +227,21 @@ impl<'c, V: Variables> Evaluation<'c, V> {
 
     #[inline(never)]
     fn within(&self, range: &'c Range, scope: Scope<'_, 'c>) -> Outcome<bool> {
-        match self.look_up(&range.path, scope)? {
-            Val::Number(number) => Ok(range.bounds.has(number)),
-            other => Ok(range.bounds.has(or_null(other).number(&self.work)?)),
+        if scope.is_none()
+            && let Some(number) = self.variables.number(&range.path)
+        {
+            return Ok(range.bounds.has(number));
         }
+        Ok(range.bounds.has(or_null(self.look_up(&range.path, scope)?).number(&self.work)?))
     }
 
     #[inline(never)]
     fn is(&self, is: &'c Is, scope: Scope<'_, 'c>) -> Outcome<bool> {
+        if scope.is_none()
+            && let Some(text) = self.variables.text(&is.path)
+        {
+            return Ok((*text == *is.text) == is.expected);
+        }
         let equal = match self.look_up(&is.path, scope)? {
             Val::Text(text) => *text == *is.text,
             _ if is.strictly => false,
@@ -251,19 +269,29 @@ impl<'c, V: Variables> Evaluation<'c, V> {
 
     #[inline(never)]
     fn contains(&self, contains: &'c Contains, scope: Scope<'_, 'c>) -> Outcome<bool> {
-        let part = &*contains.part;
+        if scope.is_none()
+            && let Some(text) = self.variables.text(&contains.path)
+        {
+            return self.has_part(text, &contains.part);
+        }
         match self.look_up(&contains.path, scope)? {
-            Val::Text(text) if !text.is_empty() => {
-                self.work.charge_text(text.len())?;
-                self.work.charge_text(part.len())?;
-                Ok(javascript::contains(&text, part))
-            }
+            Val::Text(text) => self.has_part(&text, &contains.part),
             Val::List(list) => {
                 self.work.charge(list.len() / 8)?;
-                Ok(list.has(&Val::Text(Cow::Borrowed(part))))
+                Ok(list.has(&Val::Text(Cow::Borrowed(&contains.part))))
             }
             _ => Ok(false),
         }
+    }
+
+    /// By `in`, in whose eyes nothing is in an empty text.
+    fn has_part(&self, text: &str, part: &str) -> Outcome<bool> {
+        if text.is_empty() {
+            return Ok(false);
+        }
+        self.work.charge_text(text.len())?;
+        self.work.charge_text(part.len())?;
+        Ok(javascript::contains(text, part))
     }
 
     #[inline(never)]

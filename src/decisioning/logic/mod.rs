@@ -55,6 +55,18 @@ pub(crate) trait Variables {
     /// The variable at a path; [`Val::Undefined`] when there is none. [`Val::walk`] follows a path into a value.
     fn var(&self, path: &VarPath) -> Val<'_>;
 
+    /// The number that [`Variables::var`] answers, where it can be told without making a value of it.
+    #[inline]
+    fn number(&self, _: &VarPath) -> Option<f64> {
+        None
+    }
+
+    /// The text, likewise.
+    #[inline]
+    fn text(&self, _: &VarPath) -> Option<&str> {
+        None
+    }
+
     /// All variables as one object, for conditions that ask for no path.
     fn whole(&self) -> Val<'_>;
 }

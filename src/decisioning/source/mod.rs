@@ -74,8 +74,6 @@ pub(crate) struct Loaded {
     pub retrieval_count: u64,
     /// Zero where nothing is polled.
     pub polling_interval_ms: u64,
-    /// Polling goes on for the client's life, and there are no decisions after it.
-    pub polling_halted: bool,
     since: Instant,
     /// How old it was then.
     age: Duration,
@@ -152,7 +150,6 @@ struct Shared {
 struct Progress {
     /// Somebody asked for a download that has not begun.
     wanted: bool,
-    running: bool,
     /// Downloads are numbered: the last that began, and the last that those who wait have been told of.
     begun: u64,
     finished: u64,
@@ -385,7 +382,6 @@ impl Shared {
             retrieved_ms,
             retrieval_count,
             polling_interval_ms: u64::try_from(self.interval.as_millis()).unwrap_or(u64::MAX),
-            polling_halted: false,
             since: Instant::now(),
             age,
         };

@@ -116,7 +116,6 @@ pub(super) fn run(shared: &Shared, mut plan: Plan) {
         {
             let mut progress = lock(&shared.progress);
             progress.wanted = false;
-            progress.running = true;
             progress.begun += 1;
         }
         let brought = catch_unwind(AssertUnwindSafe(|| download(shared))).unwrap_or_else(|_| {
@@ -162,7 +161,6 @@ impl Shared {
     fn settle(&self, count: impl FnOnce(&mut Progress), error: Option<&TargetError>) {
         let mut progress = lock(&self.progress);
         count(&mut progress);
-        progress.running = false;
         if error.is_none() {
             progress.checked = Some(Instant::now());
         }

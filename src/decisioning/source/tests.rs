@@ -204,7 +204,6 @@ fn a_payload_without_polling_asks_for_nothing() {
     let current = scene.source.current();
     let loaded = current.as_ref().unwrap();
     assert_eq!((&*loaded.location, &loaded.etag, loaded.retrieval_count), ("Not Applicable", &None, 1));
-    assert!(!loaded.polling_halted);
 }
 
 #[test]

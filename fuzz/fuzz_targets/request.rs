@@ -18,6 +18,7 @@ fuzz_target!(|data: &[u8]| {
         Ok(result) => {
             let result = parsed(&result);
             check(&result);
+            keeps_what_is_given(options, &result);
             if result["meta"]["decisioning_method"] == "on-device" {
                 again(client, &result);
                 typed(client, &result);
@@ -51,6 +52,25 @@ fn check(result: &Value) {
         && result["target_cookie"]["value"].as_str().is_some_and(|value| value.starts_with("session#"));
     assert!(is_whole, "{result}");
     assert_eq!(result["response"]["requestId"], result["request"]["requestId"], "{result}");
+}
+
+/// What the caller has chosen is no choice of the library.
+fn keeps_what_is_given(options: &str, result: &Value) {
+    let Ok(options) = serde_json::from_str::<Value>(options) else { return };
+    let given = if options["request"].is_null() { &options["events"] } else { &options["request"] };
+    for member in ["requestId", "impressionId"] {
+        if given[member].as_str().is_some_and(|id| !id.is_empty()) {
+            assert_eq!(result["request"][member], given[member], "{options}");
+        }
+    }
+    if given["environmentId"].is_number() {
+        assert_eq!(result["request"]["environmentId"].as_f64(), given["environmentId"].as_f64(), "{options}");
+    }
+    for (key, value) in given.as_object().into_iter().flatten().filter(|(key, _)| key.starts_with("new")) {
+        if !value.to_string().contains("null") {
+            assert_eq!(&result["request"][key], value, "{key} of {options}");
+        }
+    }
 }
 
 /// The request as it was decided says all that its decision depends on: asked again it is decided in the same way.

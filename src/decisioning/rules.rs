@@ -8,7 +8,7 @@ use super::allocation::AllocationPrefix;
 use super::artifact::Names;
 use super::logic::Condition;
 use super::macros;
-use crate::json::{Kind, Value, write_str};
+use crate::json::{Document, Kind, Strictness, Value, write_str};
 
 /// A part of a text, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -281,6 +281,9 @@ impl<'c> Compiler<'c> {
         if is_actions && content.is_some_and(|content| content.kind() != Kind::Array) {
             return Err("has actions that are no list".to_owned());
         }
+        if event_token.is_some_and(|token| !can_be_sent(token)) {
+            return Err("has an event token with half a surrogate pair".to_owned());
+        }
         let kind_text = kind.as_deref().map(|kind| self.texts.add(|out| out.push_str(kind)));
         let mut content_place = None;
         let mut pieces = Vec::new();
@@ -414,6 +417,11 @@ fn metrics(metrics: Option<Value<'_>>) -> Result<Vec<(Metric, bool)>, String> {
         Ok((compiled, kind.as_deref() == Some("display")))
     };
     metrics.elements().enumerate().map(metric).collect()
+}
+
+/// Whether a value may stand in a request. Half a surrogate pair has no UTF-8 form: the edge refuses all that it is in.
+fn can_be_sent(value: Value<'_>) -> bool {
+    !value.raw().contains('\\') || Document::parse(value.raw(), Strictness::Options).is_ok()
 }
 
 /// An event token that can be reported. The span is of the artifact's text, quotes included.

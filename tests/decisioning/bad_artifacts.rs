@@ -352,6 +352,18 @@ fn half_surrogate_pairs_harm_nobody() {
     }
 }
 
+/// The edge refuses a request with such a text, and other rules' impressions are in it too.
+#[test]
+fn half_surrogate_pairs_in_what_is_sent_leave_their_rule_out() {
+    let mut odd = rule(1, json!(true), json!("odd"));
+    odd["consequence"]["options"][0]["eventToken"] = json!("HALF");
+    for half in ["\\ud800", "a\\udc00b", "\\ud83d\\ud83d\\ude00"] {
+        is_left_out(&before_a_good_one(odd.clone()).replace("HALF", half), Some("1"));
+    }
+    let text = before_a_good_one(odd).replace("HALF", "\\ud83d\\ude00");
+    assert_eq!(offered(&client_of(&text), "visitor", "home"), "odd");
+}
+
 /// Names that other languages give a meaning.
 #[test]
 fn names_of_object_members_are_names_like_any_other() {

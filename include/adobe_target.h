@@ -90,7 +90,10 @@
  *
  *     client                 string, required: the Target client code
  *     organization_id        string, required: the IMS organization
- *     decisioning_method     "server-side"; "on-device" or "hybrid" decide on this machine, from a rule artifact
+ *     decisioning_method     "server-side"; "on-device" decides on this machine, from a rule artifact; "hybrid" does
+ *                            so where the artifact has all that a request asks for, and sends the request as a
+ *                            whole to the edge where it has not, where there is no artifact yet, or where it has
+ *                            notifications
  *     server_domain          "host[:port]" instead of <client>.tt.omtrdc.net
  *     secure                 true; false uses http:// everywhere
  *     edge_affinity          whether a known cluster moves requests to its own host. True, but false with

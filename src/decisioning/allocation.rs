@@ -149,30 +149,39 @@ impl<'v> Visitor<'v> {
 
 impl Rest {
     fn new(id: &str, is_after_odd: bool) -> Self {
-        if id.is_ascii() {
-            Rest::of_units(id.bytes().chain(SALT.bytes()).map(u32::from), id.len(), is_after_odd)
-        } else {
-            Rest::of_units(id.encode_utf16().chain(SALT.encode_utf16()).map(u32::from), id.len(), is_after_odd)
+        let mut rest = Rest { first: 0, blocks: Vec::with_capacity(id.len() / 2 + SALT.len()), last: 0, units: 0 };
+        if !id.is_ascii() {
+            rest.push(id.encode_utf16().chain(SALT.encode_utf16()).map(u32::from), is_after_odd);
+            return rest;
         }
+        // Each byte is one unit, so that pairs need no buffer between.
+        let (first, bytes) = match id.as_bytes() {
+            [first, bytes @ ..] if is_after_odd => (Some(*first), bytes),
+            bytes => (None, bytes),
+        };
+        let (pairs, last) = bytes.as_chunks();
+        rest.first = first.map_or(0, u32::from);
+        rest.units = u32::from(first.is_some()).wrapping_add((pairs.len() as u32).wrapping_mul(2));
+        rest.blocks.extend(pairs.iter().map(|&[low, high]| scramble(u32::from(low) | u32::from(high) << 16)));
+        rest.push(last.iter().copied().chain(SALT.bytes()).map(u32::from), is_after_odd && first.is_none());
+        rest
     }
 
-    fn of_units(mut units: impl Iterator<Item = u32>, length: usize, is_after_odd: bool) -> Self {
-        let mut rest = Rest { first: 0, blocks: Vec::with_capacity(length / 2 + SALT.len()), last: 0, units: 0 };
-        if is_after_odd {
-            rest.first = units.next().unwrap_or(0);
-            rest.units = 1;
+    /// Appends the last units. A text of more than 2^32 units has the length modulo 2^32 in the hash.
+    fn push(&mut self, mut units: impl Iterator<Item = u32>, needs_first: bool) {
+        if needs_first {
+            self.first = units.next().unwrap_or(0);
+            self.units = self.units.wrapping_add(1);
         }
-        // A text of more than 2^32 units has the length modulo 2^32 in the hash.
         while let Some(low) = units.next() {
             let Some(high) = units.next() else {
-                rest.last = scramble(low);
-                rest.units = rest.units.wrapping_add(1);
-                break;
+                self.last = scramble(low);
+                self.units = self.units.wrapping_add(1);
+                return;
             };
-            rest.blocks.push(scramble(low | high << 16));
-            rest.units = rest.units.wrapping_add(2);
+            self.blocks.push(scramble(low | high << 16));
+            self.units = self.units.wrapping_add(2);
         }
-        rest
     }
 }
 

@@ -103,7 +103,7 @@ fn product(user_agent: &str) -> Option<(Browser, &str)> {
     let (mut safari, mut chrome) = (None, None);
     // Up to here no Safari was found behind any Version.
     let mut searched = 0;
-    for (at, _) in text.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+    for (at, _) in user_agent.match_indices('/') {
         let (before, after) = (text.get(..at).unwrap_or_default(), at + 1);
         let named = |name: &str| ends_with_ignore_case(before, name);
         // One look at the last letter rules out most of the words that have a slash.

@@ -265,14 +265,22 @@ impl<'d> Value<'d> {
         if plain { self.raw() == other.raw() } else { self.as_str() == other.as_str() }
     }
 
-    /// Whether this is a string of that content.
+    #[cold]
+    #[inline(never)]
+    fn escaped_content_is(self, text: &str) -> bool {
+        self.as_str().is_some_and(|content| content == text)
+    }
+
+    /// Whether this key has that content.
+    #[inline]
     fn content_is(self, text: &str) -> bool {
         let node = self.node();
-        if node.flags & ESCAPED == 0 {
-            let inner = self.document.text.as_bytes().get(node.start as usize + 1..(node.end as usize).max(1) - 1);
-            return node.kind == Kind::String && inner == Some(text.as_bytes());
+        if node.flags & ESCAPED != 0 {
+            return self.escaped_content_is(text);
         }
-        self.as_str().is_some_and(|content| content == text)
+        // Most keys that are not the one are of another length.
+        let (start, end) = (node.start as usize, node.end as usize);
+        end == start + text.len() + 2 && self.document.text.as_bytes().get(start + 1..end - 1) == Some(text.as_bytes())
     }
 }
 

@@ -395,10 +395,7 @@ fn comparison(relation: Relation, left: Node, right: Node) -> Node {
 /// `and`. One in another has the value that its arguments would have in its place. Neighbours that bound one variable
 /// are made one range: the value of either is true or false, so that the value of both in a row is the same.
 fn conjunction(nodes: Vec<Node>) -> Node {
-    let mut nodes = flat(nodes, |node| match node {
-        Node::And(inner) if !inner.is_empty() => Ok(inner),
-        other => Err(other),
-    });
+    let mut nodes = flat(nodes, |node| matches!(node, Node::And(inner) if !inner.is_empty()));
     nodes.dedup_by(|node, last| match (node, last) {
         (Node::Within(range), Node::Within(last)) if range.path == last.path => {
             last.bounds = last.bounds.and(range.bounds);
@@ -411,20 +408,21 @@ fn conjunction(nodes: Vec<Node>) -> Node {
 
 /// `or`, likewise.
 fn disjunction(nodes: Vec<Node>) -> Node {
-    let nodes = flat(nodes, |node| match node {
-        Node::Or(inner) if !inner.is_empty() => Ok(inner),
-        other => Err(other),
-    });
+    let nodes = flat(nodes, |node| matches!(node, Node::Or(inner) if !inner.is_empty()));
     only(nodes).unwrap_or_else(|nodes| Node::Or(nodes.into_boxed_slice()))
 }
 
-/// The nodes with the content of those that `open` opens in their place.
-fn flat(nodes: Vec<Node>, open: fn(Node) -> Result<Box<[Node]>, Node>) -> Vec<Node> {
-    let mut flat = Vec::with_capacity(nodes.len());
+/// The nodes with the content of those that are opened in their place.
+fn flat(nodes: Vec<Node>, is_opened: fn(&Node) -> bool) -> Vec<Node> {
+    if !nodes.iter().any(is_opened) {
+        return nodes;
+    }
+    let mut flat = Vec::with_capacity(2 * nodes.len());
     for node in nodes {
-        match open(node) {
-            Ok(inner) => flat.extend(inner),
-            Err(other) => flat.push(other),
+        let opens = is_opened(&node);
+        match node {
+            Node::And(inner) | Node::Or(inner) if opens => flat.extend(inner),
+            other => flat.push(other),
         }
     }
     flat

@@ -169,8 +169,10 @@
  *     analytics_details, trace, response_tokens
  *                                 arrays, gathered from the whole response; absent when empty
  *     meta                        {"decisioning_method":"server-side","remote_mboxes":[...],"remote_views":[...]}:
- *                                 who decided, and what the artifact leaves to the edge; for a call with
- *                                 notifications also "notifications":{"acknowledged":[ids],"unacknowledged":[ids]},
+ *                                 who decided, and what the artifact leaves to the edge; for a hybrid call that
+ *                                 went there although that is nothing also "edge_reason": "not_ready" (no artifact
+ *                                 yet) or "notifications" (the request has some); for a call with notifications also
+ *                                 "notifications":{"acknowledged":[ids],"unacknowledged":[ids]},
  *                                 and for a decision whose impressions could not be taken for the background
  *                                 "notifications":{"not_queued":[{...}]}: report them by target_send_notifications
  *     visitor_state               to hand to the visitor library in the browser

@@ -566,7 +566,7 @@ impl Shared {
                 self.edge.telemetry.put_back(normalized.telemetry);
                 return Err(error);
             }
-            Route::Edge(need) => Place::Edge(need),
+            Route::Edge(need, reason) => Place::Edge(need, reason),
             Route::Here(current, need) => {
                 let look_up = (*current).as_ref().and_then(|loaded| GeoQuery::of(&loaded.artifact, options.request));
                 Place::Here { current, need, look_up }
@@ -600,8 +600,8 @@ impl Shared {
         let operation = call.operation;
         let result = match (&call.place, control) {
             (Place::Here { .. }, control) => self.decide_here(call, request, control),
-            (Place::Edge(_), Some(control)) => self.send_parts(call, control),
-            (Place::Edge(_), None) => Err(TargetError::internal("a request without a deadline")),
+            (Place::Edge(..), Some(control)) => self.send_parts(call, control),
+            (Place::Edge(..), None) => Err(TargetError::internal("a request without a deadline")),
         };
         match &result {
             Ok(_) => crate::log::debug(format_args!("{}: done", operation.name())),

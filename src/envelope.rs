@@ -17,11 +17,34 @@ pub struct Meta {
     pub remote_mboxes: Vec<String>,
     /// Views that only the edge can decide.
     pub remote_views: Vec<String>,
+    /// Why a hybrid call was decided by the edge although no artifact left anything to it. None where the two lists say
+    /// why, where it was decided on this machine, and of other calls.
+    pub edge_reason: Option<EdgeReason>,
     /// Of a call with notifications.
     pub notifications: Option<Acknowledgement>,
     /// Impressions of an on-device decision that the background queue did not take, whole: to be reported by
     /// `send_notifications`, or they are lost.
     pub not_queued: Vec<Notification>,
+}
+
+/// Why a hybrid call went to the edge although no artifact left anything to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EdgeReason {
+    /// There is no artifact yet, or the client's own method is server-side and it never gets one.
+    NotReady,
+    /// The request has notifications, which only the edge takes.
+    Notifications,
+}
+
+impl EdgeReason {
+    /// The name in `meta` of the C ABI.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EdgeReason::NotReady => "not_ready",
+            EdgeReason::Notifications => "notifications",
+        }
+    }
 }
 
 /// Which notifications of a successful call the edge processed.
@@ -86,6 +109,74 @@ impl Attributes {
         })
     }
 
+    /// An attribute that is a text.
+    ///
+    /// # Errors
+    /// As [`Attributes::value`], and [`TargetError::InvalidOptions`] where it is of another type, as the offer's author
+    /// wrote it: nothing is converted.
+    pub fn string(&self, mbox: &str, key: &str) -> Result<&str, TargetError> {
+        self.of_type(mbox, key, "a string", serde_json::Value::as_str)
+    }
+
+    /// An attribute that is true or false.
+    ///
+    /// # Errors
+    /// As [`Attributes::string`].
+    pub fn boolean(&self, mbox: &str, key: &str) -> Result<bool, TargetError> {
+        self.of_type(mbox, key, "a boolean", serde_json::Value::as_bool)
+    }
+
+    /// An attribute that is a whole number of 64 bits; `5.0` is one.
+    ///
+    /// # Errors
+    /// As [`Attributes::string`].
+    pub fn integer(&self, mbox: &str, key: &str) -> Result<i64, TargetError> {
+        // Every double in between is exact as an integer.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        let whole = |number: f64| (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64);
+        self.of_type(mbox, key, "an integer", |value| value.as_i64().or_else(|| value.as_f64().and_then(whole)))
+    }
+
+    /// An attribute that is a number.
+    ///
+    /// # Errors
+    /// As [`Attributes::string`].
+    pub fn number(&self, mbox: &str, key: &str) -> Result<f64, TargetError> {
+        self.of_type(mbox, key, "a number", serde_json::Value::as_f64)
+    }
+
+    /// An attribute as a type of the caller's, such as a list or a struct.
+    ///
+    /// # Errors
+    /// As [`Attributes::string`].
+    pub fn parse<T: serde::de::DeserializeOwned>(&self, mbox: &str, key: &str) -> Result<T, TargetError> {
+        T::deserialize(self.value(mbox, key)?).map_err(|error| {
+            TargetError::invalid_options(key, format!("Attribute '{key}' of mbox '{mbox}' cannot be read: {error}"))
+        })
+    }
+
+    fn of_type<'a, T>(
+        &'a self,
+        mbox: &str,
+        key: &str,
+        expected: &str,
+        read: impl FnOnce(&'a serde_json::Value) -> Option<T>,
+    ) -> Result<T, TargetError> {
+        let value = self.value(mbox, key)?;
+        read(value).ok_or_else(|| {
+            let found = match value {
+                serde_json::Value::Null => "null",
+                serde_json::Value::Bool(_) => "a boolean",
+                serde_json::Value::Number(_) => "a number",
+                serde_json::Value::String(_) => "a string",
+                serde_json::Value::Array(_) => "an array",
+                serde_json::Value::Object(_) => "an object",
+            };
+            let message = format!("Attribute '{key}' of mbox '{mbox}' must be {expected}, not {found}");
+            TargetError::invalid_options(key, message)
+        })
+    }
+
     /// All attributes of an mbox; empty when it has none.
     pub fn as_object(&self, mbox: &str) -> serde_json::Map<String, serde_json::Value> {
         self.by_mbox.get(mbox).and_then(|attributes| attributes.as_object().cloned()).unwrap_or_default()
@@ -138,6 +229,9 @@ impl RawEnvelope {
         meta.string("decisioning_method", self.meta.decisioning_method);
         meta.strings("remote_mboxes", &self.meta.remote_mboxes);
         meta.strings("remote_views", &self.meta.remote_views);
+        if let Some(reason) = self.meta.edge_reason {
+            meta.string("edge_reason", reason.as_str());
+        }
         if self.meta.notifications.is_some() || !self.not_queued.is_empty() {
             let mut lists = ObjectWriter::begin(meta.key("notifications"));
             if let Some(notifications) = &self.meta.notifications {

@@ -391,6 +391,8 @@ impl fmt::Display for ErrorCode {
     }
 }
 
+const NOT_READY: &str = "Unable to fulfill request; decisioning engine not ready.";
+
 /// The constructors. All messages that are not about the network are made here.
 impl TargetError {
     #[cfg(feature = "capi")]
@@ -435,13 +437,30 @@ impl TargetError {
 
     /// No artifact to decide from; the words are the field's.
     pub(crate) fn not_ready() -> Self {
-        TargetError::not_ready_because("Unable to fulfill request; decisioning engine not ready.")
+        let mut details = ErrorDetails::new(Phase::Decide, NOT_READY);
+        details.retryable = true;
+        TargetError::NotReady(details)
     }
 
-    /// The same with a reason that stands for itself.
-    pub(crate) fn not_ready_because(message: impl Into<String>) -> Self {
+    /// The same after downloads that brought none. Where the account or the configuration has to change first,
+    /// asking again is of no use.
+    pub(crate) fn not_ready_after(failure: &TargetError) -> Self {
+        let mut details = ErrorDetails::new(Phase::Decide, format!("{NOT_READY} {failure}"));
+        details.http_status = failure.details().http_status;
+        details.retryable = !matches!(details.http_status, Some(401 | 403 | 404));
+        TargetError::NotReady(details)
+    }
+
+    /// An artifact of another major version: its message stands for itself.
+    pub(crate) fn not_ready_for_version(message: impl Into<String>) -> Self {
+        TargetError::NotReady(ErrorDetails::new(Phase::Decide, message))
+    }
+
+    /// A client that downloads no artifact.
+    pub(crate) fn never_ready() -> Self {
+        let message = format!("{NOT_READY} A client whose `decisioning_method` is server-side has no artifact");
         let mut details = ErrorDetails::new(Phase::Decide, message);
-        details.retryable = true;
+        details.field = Some("decisioning_method".to_owned());
         TargetError::NotReady(details)
     }
 

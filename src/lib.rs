@@ -119,7 +119,7 @@ pub use config::{
 pub use cookies::{LOCATION_HINT_COOKIE_NAME, TARGET_COOKIE_NAME, TargetCookie};
 pub use decisioning::mbox::{DecidedOption, MboxDecision, MboxQuery};
 pub use decisioning::source::ArtifactRefresh;
-pub use envelope::{Acknowledgement, Attributes, Meta, Offers};
+pub use envelope::{Acknowledgement, Attributes, EdgeReason, Meta, Offers};
 pub use error::{DeliveryCounts, ErrorCode, ErrorDetails, NotificationOutcome, PartialResult, Phase, TargetError};
 pub use events::EventCallback;
 pub use log::{LogCallback, LogLevel, set_logger};

@@ -17,7 +17,7 @@ use crate::decisioning::source::LoadedGuard;
 use crate::decisioning::trace::TraceFacts;
 use crate::decisioning::url::is_ip_address;
 use crate::delivery::normalize::{Normalized, query};
-use crate::envelope::{Meta, RawEnvelope, attributes};
+use crate::envelope::{EdgeReason, Meta, RawEnvelope, attributes};
 use crate::error::{Phase, TargetError};
 use crate::json::{Document, Kind, ObjectWriter, Strictness, Value};
 use crate::notifications::queue::ImpressionBatch;
@@ -28,8 +28,8 @@ use crate::transport::retry::ended_or_late;
 
 /// Where a call can be decided.
 pub(crate) enum Route {
-    /// By the edge, with what an artifact would have left to it.
-    Edge(RemoteNeed),
+    /// By the edge, with what an artifact leaves to it, and why where that is nothing.
+    Edge(RemoteNeed, Option<EdgeReason>),
     /// From this artifact; of what it leaves to the edge nothing can be said.
     Here(LoadedGuard, RemoteNeed),
     /// Nowhere yet.
@@ -38,7 +38,7 @@ pub(crate) enum Route {
 
 /// Where a call is decided, and what it needs there.
 pub(crate) enum Place {
-    Edge(RemoteNeed),
+    Edge(RemoteNeed, Option<EdgeReason>),
     Here { current: LoadedGuard, need: RemoteNeed, look_up: Option<GeoQuery> },
 }
 
@@ -71,11 +71,12 @@ impl Shared {
     /// Chooses by what the request asks for; it need not have been checked.
     pub(crate) fn route(&self, method: DecisioningMethod, request: Option<Value<'_>>, mbox_names: &[String]) -> Route {
         if method == DecisioningMethod::ServerSide {
-            return Route::Edge(RemoteNeed::default());
+            return Route::Edge(RemoteNeed::default(), None);
         }
         let hybrid = method == DecisioningMethod::Hybrid;
+        let without_artifact = || Route::Edge(RemoteNeed::default(), Some(EdgeReason::NotReady));
         let Some(on_device) = &self.on_device else {
-            return if hybrid { Route::Edge(RemoteNeed::default()) } else { Route::NotReady(TargetError::not_ready()) };
+            return if hybrid { without_artifact() } else { Route::NotReady(TargetError::never_ready()) };
         };
         let current = on_device.source.current();
         let member = |key: &str| request.and_then(|request| request.get(key));
@@ -86,8 +87,11 @@ impl Shared {
         let reports = member("notifications").is_some_and(|list| !list.is_null() && !list.is_empty());
         match need {
             Some(need) if !hybrid || (need.is_empty() && !reports) => Route::Here(current, need),
-            Some(need) => Route::Edge(need),
-            None if hybrid => Route::Edge(RemoteNeed::default()),
+            Some(need) => {
+                let reason = need.is_empty().then_some(EdgeReason::Notifications);
+                Route::Edge(need, reason)
+            }
+            None if hybrid => without_artifact(),
             None => Route::NotReady(on_device.source.not_ready_error()),
         }
     }
@@ -220,7 +224,7 @@ impl Shared {
         if query.visitor_id.is_empty() {
             return missing("visitor_id");
         }
-        let Some(on_device) = &self.on_device else { return Err(TargetError::not_ready()) };
+        let Some(on_device) = &self.on_device else { return Err(TargetError::never_ready()) };
         let current = on_device.source.current();
         let Some(loaded) = &*current else { return Err(on_device.source.not_ready_error()) };
         let matches_all = self.config.all_matching_mboxes.iter().any(|mbox| mbox == query.mbox);

@@ -18,8 +18,8 @@ impl Shared {
     /// Sends the parts of a call and makes its result.
     pub(crate) fn send_parts(&self, call: Call, control: &Arc<CallControl>) -> Result<RawEnvelope, TargetError> {
         let Call { operation, mut normalized, place, retry_clicks, .. } = call;
-        let need = match place {
-            Place::Edge(need) => need,
+        let (need, edge_reason) = match place {
+            Place::Edge(need, reason) => (need, reason),
             Place::Here { .. } => return Err(TargetError::internal("a decision on its way to the edge")),
         };
         let query = query(&self.config, &normalized.session_id);
@@ -85,6 +85,7 @@ impl Shared {
                 decisioning_method: DecisioningMethod::ServerSide.as_str(),
                 remote_mboxes: need.mboxes,
                 remote_views: need.views,
+                edge_reason,
                 notifications: has_notifications.then_some(acknowledgement),
                 ..Default::default()
             },

@@ -397,6 +397,30 @@ mod cache {
     }
 
     #[test]
+    fn a_directory_that_cannot_be_written_is_told_and_harms_nothing() {
+        let directory = Directory::new("blocked");
+        fs::write(&directory.0, "a file where the directory should be").unwrap();
+        let cdn = Cdn::new([good("1.0.0", "a")]);
+
+        let client = cdn.client(json!({"artifact_cache_dir": directory.0}));
+
+        assert_eq!(version(&client).as_deref(), Some("1.0.0"));
+        let told = loop {
+            let event = event(&client);
+            // The file could not be read either.
+            if event["error"]["message"].as_str().is_some_and(|message| message.contains("cannot be kept")) {
+                break event;
+            }
+        };
+        let path = directory.0.to_str().unwrap();
+        assert_eq!(told["error"]["code"], "TARGET_ERR_STORAGE");
+        assert!(told["location"].as_str().unwrap().starts_with(path), "{told}");
+        assert!(told["error"]["message"].as_str().unwrap().contains(path), "{told}");
+        assert_eq!(client.stats().artifact.unwrap().failures, 0);
+        fs::remove_file(&directory.0).unwrap();
+    }
+
+    #[test]
     fn a_damaged_file_is_told_and_replaced() {
         let directory = Directory::new("damaged");
         let cdn = Cdn::new([good("1.0.0", "a"), good("1.0.0", "a")]);

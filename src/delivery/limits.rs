@@ -92,6 +92,73 @@ pub(crate) fn qa_mode(value: Value<'_>) -> Result<Value<'_>, TargetError> {
     Ok(value)
 }
 
+/// One member of `context` besides `channel` and `timeOffsetInMinutes`. A decision on this machine would take a value of
+/// another type for none, and the edge would then refuse what it reports.
+pub(crate) fn context_member(key: &str, value: Value<'_>) -> Result<(), TargetError> {
+    let members: &[(&[&str], Type)] = match key {
+        "userAgent" => return Type::Text.check(&"request.context.userAgent", value),
+        "beacon" => return Type::Boolean.check(&"request.context.beacon", value),
+        "address" => ADDRESS,
+        "geo" => &[
+            (&["latitude", "longitude"], Type::Number),
+            (&["ipAddress", "countryCode", "stateCode", "city", "zip"], Type::Text),
+        ],
+        "clientHints" => &[
+            (&["mobile"], Type::Boolean),
+            (&["platform", "browserUAWithMajorVersion", "browserUAWithFullVersion"], Type::Text),
+            (&["model", "platformVersion", "architecture", "bitness"], Type::Text),
+        ],
+        "mobilePlatform" => &[(&["deviceName", "deviceType", "platformType", "version"], Type::Text)],
+        "application" => &[(&["id", "name", "version"], Type::Text)],
+        "screen" => &[(&["width", "height", "colorDepth", "pixelRatio"], Type::Number), (&["orientation"], Type::Text)],
+        "window" => &[(&["width", "height"], Type::Number)],
+        "browser" => &[(&["host", "language", "webGLRenderer"], Type::Text)],
+        _ => return Ok(()),
+    };
+    typed_members(&format_args!("request.context.{key}"), value, members)
+}
+
+const ADDRESS: &[(&[&str], Type)] = &[(&["url", "referringUrl"], Type::Text)];
+
+/// What the API's specification says of a member.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Type {
+    Text,
+    Number,
+    Boolean,
+}
+
+impl Type {
+    fn check(self, path: &dyn Display, value: Value<'_>) -> Result<(), TargetError> {
+        let (kind, described) = match self {
+            Type::Text => (Kind::String, "a string"),
+            Type::Number => (Kind::Number, "a number"),
+            Type::Boolean => (Kind::Bool, "a boolean"),
+        };
+        if value.kind() == kind { Ok(()) } else { Err(wrong_type(path, described, value)) }
+    }
+}
+
+/// Checks an object's known members; null counts as absent, as everywhere.
+fn typed_members(path: &dyn Display, value: Value<'_>, known: &[(&[&str], Type)]) -> Result<(), TargetError> {
+    for (key, member) in object(path, value)?.members().filter(|(_, member)| !member.is_null()) {
+        if let Some((_, expected)) = known.iter().find(|(keys, _)| keys.contains(&&*key)) {
+            expected.check(&format_args!("{path}.{key}"), member)?;
+        }
+    }
+    Ok(())
+}
+
+/// `id.customerIds`.
+pub(crate) fn customer_ids(value: Value<'_>) -> Result<Value<'_>, TargetError> {
+    const PATH: &str = "request.id.customerIds";
+    const MEMBERS: &[(&[&str], Type)] = &[(&["id", "integrationCode", "authenticatedState"], Type::Text)];
+    for (at, id) in array(PATH, value)?.elements().enumerate().filter(|(_, id)| !id.is_null()) {
+        typed_members(&format_args!("{PATH}[{at}]"), id, MEMBERS)?;
+    }
+    Ok(value)
+}
+
 /// `experienceCloud.audienceManager`.
 pub(crate) fn audience_manager(value: Value<'_>) -> Result<Value<'_>, TargetError> {
     const PATH: &str = "request.experienceCloud.audienceManager";
@@ -125,7 +192,8 @@ pub(crate) fn detail(
             details.has_order = true;
             Ok(())
         }
-        "product" | "address" if !value.is_null() => object(format_args!("{path}.{key}"), value).map(|_| ()),
+        "address" if !value.is_null() => typed_members(&format_args!("{path}.address"), value, ADDRESS),
+        "product" if !value.is_null() => object(format_args!("{path}.product"), value).map(|_| ()),
         _ => Ok(()),
     }
 }
@@ -322,6 +390,32 @@ mod tests {
             (r#"{"previewIndexes":[{},5]}"#, Some("request.qaMode.previewIndexes[1]")),
         ] {
             assert_eq!(field(qa_mode, text).as_deref(), named, "{text}");
+        }
+    }
+
+    #[test]
+    fn members_of_the_context_have_their_types() {
+        for (key, text, named) in [
+            ("userAgent", "\"\"", None),
+            ("userAgent", "7", Some("request.context.userAgent")),
+            ("beacon", "1", Some("request.context.beacon")),
+            ("address", r#"{"url":null,"referringUrl":"","other":5}"#, None),
+            ("address", r#"{"url":5}"#, Some("request.context.address.url")),
+            ("address", "[]", Some("request.context.address")),
+            ("geo", r#"{"latitude":1.5,"city":"Oslo","unknownIpAddress":true}"#, None),
+            ("geo", r#"{"latitude":"1.5"}"#, Some("request.context.geo.latitude")),
+            ("geo", r#"{"countryCode":47}"#, Some("request.context.geo.countryCode")),
+            ("clientHints", r#"{"mobile":false,"platform":"x"}"#, None),
+            ("clientHints", r#"{"mobile":"?0"}"#, Some("request.context.clientHints.mobile")),
+            ("clientHints", r#"{"platform":{}}"#, Some("request.context.clientHints.platform")),
+            ("screen", r#"{"width":"wide"}"#, Some("request.context.screen.width")),
+            ("screen", r#"{"orientation":1}"#, Some("request.context.screen.orientation")),
+            ("mobilePlatform", r#"{"version":14}"#, Some("request.context.mobilePlatform.version")),
+            ("somethingNew", "[1]", None),
+        ] {
+            let document = Document::parse(text, Strictness::Options).unwrap();
+            let refused = context_member(key, document.root()).err();
+            assert_eq!(refused.and_then(|error| error.details().field.clone()).as_deref(), named, "{key}: {text}");
         }
     }
 

@@ -57,7 +57,7 @@ pub(super) fn write_id(
                 object.foreign_key(&key).push_str(value.raw());
             }
             "customerIds" => {
-                customer_ids = Some(limits::array_of_objects("request.id.customerIds", value)?);
+                customer_ids = Some(limits::customer_ids(value)?);
                 continue;
             }
             _ if value.as_str().is_some_and(|text| text.is_empty()) => continue,
@@ -181,10 +181,7 @@ pub(super) fn write_context(
                 }
                 has_offset = true;
             }
-            "mobilePlatform" | "application" | "screen" | "window" | "browser" | "address" | "geo" | "clientHints" => {
-                limits::object(format_args!("request.context.{key}"), value)?;
-            }
-            _ => {}
+            _ => limits::context_member(&key, value)?,
         }
     }
     if let Some(whole) = given.filter(|given| has_channel && has_offset && !given.has_null_member()) {

@@ -262,10 +262,11 @@ static void without_an_artifact_a_call_is_not_ready_and_hybrid_asks_the_edge(voi
         CHECK_CALL(TARGET_ERR_PENDING, target_client_wait_ready(other, 0, &result), result);
         status = target_get_offers(other, OFFERS, &result);
         if (i == 0) {
-            CHECK_JSON(result, "message", "Unable to fulfill request; decisioning engine not ready.");
+            CHECK_JSON(result, "phase", "decide");
             CHECK_CALL(TARGET_ERR_NOT_READY, status, result);
         } else {
             CHECK_JSON(result, "meta.decisioning_method", "server-side");
+            CHECK_JSON(result, "meta.edge_reason", "not_ready");
             CHECK_CALL(TARGET_OK, status, result);
         }
         target_client_free(other);

@@ -18,6 +18,11 @@ use crate::traces;
 use crate::twins::Twin;
 use crate::visitor;
 
+/// Behind the recorded words ours may say why no artifact came.
+fn says(message: &str, recorded: &str) -> bool {
+    message == recorded || (recorded == NOT_READY && message.starts_with(&format!("{NOT_READY} ")))
+}
+
 const NOT_READY: &str = "Unable to fulfill request; decisioning engine not ready.";
 /// In the place of a name that means something to JavaScript alone.
 const PLAIN_NAME: &str = "plain";
@@ -182,7 +187,10 @@ impl Judge<'_> {
 
     fn failure(&mut self, recorded: &Value, failure: &Failure) {
         let is_known = message(recorded).is_some_and(|text| text == NOT_READY || text.starts_with(UNSUPPORTED));
-        if is_known && failure.code == "TARGET_ERR_NOT_READY" && message(recorded) == Some(&failure.message) {
+        if is_known
+            && failure.code == "TARGET_ERR_NOT_READY"
+            && message(recorded).is_some_and(|text| says(&failure.message, text))
+        {
             if message(recorded) != Some(NOT_READY) {
                 self.rules.insert(rules::UNSUPPORTED_VERSION);
             }
@@ -350,6 +358,14 @@ impl Judge<'_> {
         let mut got_meta = got["meta"].clone();
         if call.method == "sendNotifications" {
             got_meta.as_object_mut().map(|meta| meta.shift_remove("notifications"));
+        }
+        // Ours alone says why a hybrid call with nothing remote went to the edge.
+        let reason = got_meta.as_object_mut().and_then(|meta| meta.shift_remove("edge_reason"));
+        let is_remote = |list: &str| meta[list].as_array().is_some_and(|list| !list.is_empty());
+        let needs_none = is_local || is_remote("remote_mboxes") || is_remote("remote_views");
+        if reason.is_some_and(|reason| needs_none || !["not_ready", "notifications"].map(Value::from).contains(&reason))
+        {
+            self.differences.push(Difference::new("meta.edge_reason", "none", "one"));
         }
         self.hold("meta", &meta, &got_meta);
         self.values(&expected, got);

@@ -1,10 +1,32 @@
 //! Calls that are decided here: attributes, previews, all matches of an mbox, and what impressions report.
 
+use adobe_target::TargetError;
 use adobe_target::local_edge::{Fault, LocalEdge, Route};
 use serde_json::{Value, json};
 
 use crate::support::{LONG, ORGANIZATION, body, edge, parsed};
 use crate::written::{artifact, contents, envelope, on_device, prefetch_for, rule, try_on_device};
+
+/// A decision that took it for absent would send an impression that the edge refuses.
+#[test]
+fn a_context_of_the_wrong_type_is_refused_before_it_is_decided() {
+    let client = on_device(&artifact([("home", vec![rule(1, json!(true), json!("x"))])]), json!({}));
+    for (context, field) in [
+        (json!({"address": {"url": 5}}), "request.context.address.url"),
+        (json!({"userAgent": 7}), "request.context.userAgent"),
+        (json!({"geo": {"city": ["Oslo"]}}), "request.context.geo.city"),
+        (json!({"clientHints": {"mobile": "?1"}}), "request.context.clientHints.mobile"),
+    ] {
+        let request = json!({"context": context, "execute": {"mboxes": [{"name": "home"}]}});
+        let error = client.get_offers_json(&json!({"request": request}).to_string()).unwrap_err();
+        assert_eq!(error.details().field.as_deref(), Some(field), "{error}");
+    }
+    let mbox = json!({"name": "home", "address": {"referringUrl": false}});
+    let request = json!({"request": {"execute": {"mboxes": [mbox]}}});
+    let error = client.get_offers_json(&request.to_string()).unwrap_err();
+    assert_eq!(error.details().field.as_deref(), Some("request.execute.mboxes[0].address.referringUrl"));
+    assert_eq!(client.stats().decisions, 0);
+}
 
 #[test]
 fn attributes_have_their_types() {
@@ -30,6 +52,33 @@ fn attributes_have_their_types() {
     let error = attributes.value("flags", "absent").unwrap_err();
     assert_eq!(error.to_string(), "Attribute 'absent' does not exist for mbox 'flags'");
     assert!(attributes.value("elsewhere", "on").is_err());
+
+    assert_eq!(attributes.boolean("flags", "on"), Ok(true));
+    assert_eq!(attributes.number("flags", "share"), Ok(0.25));
+    assert_eq!(attributes.number("flags", "count"), Ok(4.0));
+    assert_eq!(attributes.integer("flags", "count"), Ok(4));
+    assert_eq!(attributes.string("flags", "title"), Ok("Hi"));
+    assert_eq!(attributes.parse::<(u8, String)>("flags", "list"), Ok((1, "a".to_owned())));
+    let refused = |error: TargetError| {
+        assert_eq!(error.code(), adobe_target::ErrorCode::InvalidOptions);
+        error.to_string()
+    };
+    assert_eq!(
+        refused(attributes.integer("flags", "share").unwrap_err()),
+        "Attribute 'share' of mbox 'flags' must be an integer, not a number"
+    );
+    assert_eq!(
+        refused(attributes.string("flags", "nothing").unwrap_err()),
+        "Attribute 'nothing' of mbox 'flags' must be a string, not null"
+    );
+    assert!(
+        refused(attributes.parse::<Vec<bool>>("flags", "list").unwrap_err())
+            .starts_with("Attribute 'list' of mbox 'flags' cannot be read: ")
+    );
+    assert_eq!(
+        refused(attributes.boolean("flags", "absent").unwrap_err()),
+        "Attribute 'absent' does not exist for mbox 'flags'"
+    );
 
     let by_json = parsed(&client.get_attributes_json(r#"["flags"]"#, "{}").unwrap());
     assert_eq!(by_json["attributes"]["flags"], Value::Object(attributes.as_object("flags")));

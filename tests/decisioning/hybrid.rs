@@ -1,7 +1,7 @@
 //! Which calls go to the edge, and what becomes of calls for which there is no artifact.
 
 use adobe_target::local_edge::{Fault, LocalEdge, Route};
-use adobe_target::{DecisioningMethod, TargetClient, TargetError};
+use adobe_target::{DecisioningMethod, EdgeReason, MboxQuery, TargetClient, TargetError};
 use serde_json::{Value, json};
 
 use crate::support::{body, edge, json_options, parsed};
@@ -126,8 +126,10 @@ fn without_an_artifact_on_device_calls_are_not_ready() {
     let error = client.get_offers_json(&json_options(prefetch_for("visitor", &["home"]))).unwrap_err();
     let facts = parsed(&error.to_json());
     assert_eq!(facts["code"], "TARGET_ERR_NOT_READY");
-    assert_eq!(facts["message"], "Unable to fulfill request; decisioning engine not ready.");
-    assert_eq!(facts["retryable"], true);
+    let message = facts["message"].as_str().unwrap();
+    assert!(message.starts_with("Unable to fulfill request; decisioning engine not ready. "), "{message}");
+    assert!(message.ends_with(" answered 503: no artifact"), "{message}");
+    assert_eq!((&facts["http_status"], &facts["retryable"]), (&json!(503), &json!(true)));
     assert!(matches!(client.get_attributes_json("[\"home\"]", "{}"), Err(TargetError::NotReady(_))));
 }
 
@@ -136,7 +138,12 @@ fn without_an_artifact_hybrid_calls_go_to_the_edge() {
     let edge = without_artifact();
     let client = served_by(&edge, json!({"decisioning_method": "hybrid", "maximum_wait_ready": 1}));
     let answer = envelope(&client, &prefetch_for("visitor", &["home"]));
-    let meta = json!({"decisioning_method": "server-side", "remote_mboxes": [], "remote_views": []});
+    let meta = json!({
+        "decisioning_method": "server-side",
+        "remote_mboxes": [],
+        "remote_views": [],
+        "edge_reason": "not_ready",
+    });
     assert_eq!(answer["meta"], meta);
     assert_eq!(asked(&edge).len(), 1);
 }
@@ -163,9 +170,15 @@ fn a_server_side_client_has_no_artifact_to_refresh_and_none_to_decide_from() {
     assert!(matches!(client.refresh(), Err(TargetError::Unsupported(_))));
     let options = crate::support::options(prefetch_for("visitor", &["home"]));
     let error = client.get_offers(&options.clone().decisioning_method(DecisioningMethod::OnDevice)).unwrap_err();
-    assert!(matches!(error, TargetError::NotReady(_)), "{error:?}");
-    let answer = client.get_offers(&options.decisioning_method(DecisioningMethod::Hybrid)).unwrap();
+    for error in [error, client.decide_mbox(&MboxQuery::new("home", "visitor")).unwrap_err()] {
+        assert!(matches!(error, TargetError::NotReady(_)), "{error:?}");
+        assert_eq!(error.details().field.as_deref(), Some("decisioning_method"));
+        assert!(!error.is_retryable());
+    }
+    let answer = client.get_offers(&options.clone().decisioning_method(DecisioningMethod::Hybrid)).unwrap();
     assert_eq!(answer.meta.decisioning_method, "server-side");
+    assert_eq!(answer.meta.edge_reason, Some(EdgeReason::NotReady));
+    assert_eq!(client.get_offers(&options).unwrap().meta.edge_reason, None);
 }
 
 /// What visitors saw and clicked is for the edge: it is neither lost nor sent behind the caller's back.
@@ -186,5 +199,6 @@ fn requests_that_report_something_too_are_not_decided_here() {
     assert_eq!(edge.report().requests, 0);
     let answer: Value = serde_json::from_str(&from("hybrid").get_offers_json(&options).unwrap()).unwrap();
     assert_eq!(answer["meta"]["decisioning_method"], "server-side");
+    assert_eq!(answer["meta"]["edge_reason"], "notifications");
     assert_eq!(answer["meta"]["notifications"]["acknowledged"], json!(["n"]));
 }

@@ -234,9 +234,11 @@ impl Source {
 
     /// Why nothing can be decided while there is no artifact.
     pub(crate) fn not_ready_error(&self) -> TargetError {
-        match &lock(&self.shared.progress).unsupported {
-            Some(message) => TargetError::not_ready_because(message.as_str()),
-            None => TargetError::not_ready(),
+        let progress = lock(&self.shared.progress);
+        match (&progress.unsupported, &progress.failure) {
+            (Some(message), _) => TargetError::not_ready_for_version(message.as_str()),
+            (None, Some(failure)) => TargetError::not_ready_after(failure),
+            (None, None) => TargetError::not_ready(),
         }
     }
 

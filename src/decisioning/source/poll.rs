@@ -88,7 +88,7 @@ enum Brought {
         /// Where the CDN was asked from.
         located: Located,
         /// To be kept on disk.
-        prepared: Option<Prepared>,
+        prepared: Option<std::io::Result<Prepared>>,
     },
     NotModified,
 }
@@ -130,8 +130,8 @@ pub(super) fn run(shared: &Shared, mut plan: Plan) {
                 shared.settle(|progress| progress.downloads += 1, None);
                 shared.announce(Some(located));
                 shared.finish(shared.found(true));
-                if let Some(Err(error)) = prepared.map(Prepared::commit) {
-                    not_kept(&error);
+                if let Some(Err(error)) = prepared.map(|prepared| prepared.and_then(Prepared::commit)) {
+                    shared.tell_not_kept(&error);
                 }
                 if let Some(replaced) = replaced {
                     part_with(shared, replaced);
@@ -165,6 +165,14 @@ impl Shared {
             progress.checked = Some(Instant::now());
         }
         progress.failure = error.cloned();
+    }
+
+    /// The artifact is in force all the same; a restart without the CDN will not have it.
+    fn tell_not_kept(&self, error: &std::io::Error) {
+        let Some(cache) = &self.cache else { return };
+        let file = cache.file().display().to_string();
+        let error = TargetError::storage(format!("the artifact cannot be kept in {file}: {error}"));
+        self.tell_failure(&file, &error);
     }
 
     fn found(&self, changed: bool) -> Result<ArtifactRefresh, TargetError> {
@@ -223,7 +231,7 @@ fn download(shared: &Shared) -> Result<Brought, Failed> {
 fn accept(shared: &Shared, answer: GetAnswer) -> Result<Brought, Failed> {
     let etag = answer.header("etag").filter(|etag| etag.len() <= MAX_ETAG).map(str::to_owned);
     let located = Located::from_headers(|name| answer.header(name));
-    let prepared = prepare(shared, &answer.body, etag.as_deref());
+    let prepared = shared.cache.as_ref().map(|cache| cache.prepare(&answer.body, etag.as_deref(), wall_ms()));
     let read = Artifact::read(answer.body, shared.location.format, shared.audience());
     let artifact = read.map_err(|error| {
         let host = host(&shared.location.url);
@@ -251,14 +259,6 @@ fn accept(shared: &Shared, answer: GetAnswer) -> Result<Brought, Failed> {
     };
     let replaced = shared.put_into_force(artifact, origin);
     Ok(Brought::New { replaced, located, prepared })
-}
-
-fn not_kept(error: &std::io::Error) {
-    crate::log::warn(format_args!("artifact: it cannot be kept in the cache: {error}"));
-}
-
-fn prepare(shared: &Shared, bytes: &[u8], etag: Option<&str>) -> Option<Prepared> {
-    shared.cache.as_ref()?.prepare(bytes, etag, wall_ms()).inspect_err(not_kept).ok()
 }
 
 #[cfg(test)]

@@ -240,6 +240,34 @@ fn another_version_is_why_nothing_can_be_decided_until_a_good_one_comes() {
 }
 
 #[test]
+fn why_nothing_can_be_decided_is_the_last_failure() {
+    for (step, http_status, retryable, reason) in [
+        (answer(403, &[], ""), Some(403), false, "answered 403: on-device decisioning is not enabled for this client"),
+        (answer(404, &[], ""), Some(404), false, "there is no artifact for this client, environment and property"),
+        (answer(503, &[], ""), Some(503), true, "answered 503: no artifact"),
+        (
+            answer(200, &[], "<html>"),
+            None,
+            true,
+            "is no artifact: the artifact is not JSON: expected a JSON value at byte 0",
+        ),
+        (Step::Broken, None, true, ""),
+    ] {
+        let scene =
+            try_scene("", Timing { first_retry: Duration::from_secs(60), ..Timing::default() }, [step]).unwrap();
+        while scene.source.stats().failures == 0 {
+            std::thread::yield_now();
+        }
+        let error = scene.source.not_ready_error();
+        assert!(matches!(error, TargetError::NotReady(_)), "{error:?}");
+        let message = error.to_string();
+        assert!(message.starts_with("Unable to fulfill request; decisioning engine not ready. "), "{message}");
+        assert!(message.ends_with(reason), "{message}");
+        assert_eq!((error.details().http_status, error.is_retryable()), (http_status, retryable), "{message}");
+    }
+}
+
+#[test]
 fn those_who_refresh_at_the_same_time_share_a_download() {
     let gate = Arc::<Gate>::default();
     let held = Step::Held(Arc::clone(&gate), Box::new(good("1.0.1", "b")));

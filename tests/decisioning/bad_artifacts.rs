@@ -4,7 +4,7 @@ use adobe_target::local_edge::{Fault, LocalEdge, Route};
 use adobe_target::{TargetClient, TargetError};
 use serde_json::{Value, json};
 
-use crate::support::{edge, field, parsed};
+use crate::support::{ORGANIZATION, edge, field, parsed};
 use crate::written::{
     artifact, contents, envelope, events, offered, on_device, prefetch_for, rule, served_by, try_on_device,
 };
@@ -254,6 +254,30 @@ fn what_is_no_artifact_is_refused_as_payload_and_as_download() {
         assert!(!client.is_ready(), "{text:.100}");
         assert!(!events(&client, "artifact_download_failed").is_empty(), "{text:.100}");
     }
+}
+
+/// The mask of the binary form is made of the organization.
+#[test]
+fn a_masked_artifact_of_another_organization_is_told_from_one_that_broke_off() {
+    let edge = LocalEdge::builder().artifact(artifact([("home", vec![good()])]).to_string()).start().unwrap();
+    let failure = |organization: &str| {
+        let bin = json!({"artifact_format": "bin", "organization_id": organization, "maximum_wait_ready": 0});
+        served_by(&edge, bin).refresh().err().map(|error| error.to_string())
+    };
+    let hint =
+        "the artifact could not be unmasked, which usually means that `organization_id` is not that of the artifact";
+    assert_eq!(failure(ORGANIZATION), None);
+    for other in ["1@AdobeOrg", "0DD934B85278256B0A490D45@AdobeOrg", "1DD934B85278256B0A490D44@AdobeOrg"] {
+        let message = failure(other).unwrap();
+        assert!(message.contains(hint), "{other}: {message}");
+    }
+    let head = b"ATOD:001key of thirty-two bytes, no more";
+    let mask = ORGANIZATION.bytes().chain(head[8..].iter().copied()).collect::<Vec<u8>>();
+    let half = br#"{"version":"1.0.0","rules":"#.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask);
+    let cut = head.iter().copied().chain(half).collect::<Vec<u8>>();
+    edge.set_default_reply_on(Route::Artifact, Some(Fault::respond(200, cut)));
+    let message = failure(ORGANIZATION).unwrap();
+    assert!(message.contains("the artifact is not JSON") && !message.contains("organization_id"), "{message}");
 }
 
 /// A name given twice: the last counts, as every common parser has it.

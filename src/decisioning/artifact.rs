@@ -238,9 +238,7 @@ impl Artifact {
         response_tokens.retain(|name| known_tokens.insert(name.clone()));
         let geo_tokens = response_tokens.iter().filter_map(|name| GeoToken::named(name)).collect();
         let rule_tokens = response_tokens.into_iter().filter(|name| GeoToken::named(name).is_none()).collect();
-        let mut compiler = Compiler::new(client, rule_tokens);
-        // What answers have of an artifact is about half of it.
-        compiler.texts.out().reserve(source.len() / 2);
+        let mut compiler = Compiler::new(client, rule_tokens, source.len());
         let mut skipped = Vec::new();
         // The index of one rule at a time: one of all would be larger than the text.
         let mut opened = Document::closed();

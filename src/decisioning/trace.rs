@@ -1,5 +1,7 @@
 //! Traces: why an item of an answer is what it is. Made only when a request asks for them.
 
+use std::collections::HashSet;
+
 use super::artifact::Artifact;
 use super::context::Scope;
 use super::decide::{DecisionRequest, Item};
@@ -18,10 +20,16 @@ pub(crate) struct TraceFacts<'t> {
     pub retrieved_ms: i64,
 }
 
+/// All traces of an answer, in bytes. A trace has the whole context for each activity, and each of the entries that
+/// answer an mbox has a trace: of a thousand activities on the global mbox it would be gigabytes.
+pub(super) const MAX_TRACES: usize = 16 * 1024 * 1024;
+
 /// The rules that were looked at, by activity in the order of their first ones.
-#[derive(Default)]
 pub(super) struct Evaluation<'a> {
     targets: Vec<Target<'a>>,
+    /// For contexts, in bytes.
+    room: usize,
+    is_cut: bool,
 }
 
 struct Target<'a> {
@@ -34,12 +42,22 @@ struct Target<'a> {
 }
 
 impl<'a> Evaluation<'a> {
+    /// `room` is what the traces of the answer may still have, in bytes.
+    pub(super) fn new(room: usize) -> Self {
+        Evaluation { targets: Vec::new(), room, is_cut: false }
+    }
+
     pub(super) fn note(&mut self, rule: &'a Rule, matched: bool, scope: &Scope<'_, '_>) {
         let at = match self.targets.iter().position(|target| target.activity == rule.activity) {
             Some(at) => at,
+            None if self.room == 0 => {
+                self.is_cut = true;
+                return;
+            }
             None => {
                 let mut context = String::with_capacity(1024);
                 scope.write(&mut context);
+                self.room = self.room.saturating_sub(context.len());
                 let (matched, unmatched) = (Vec::new(), Vec::new());
                 self.targets.push(Target { activity: rule.activity, first: rule, context, matched, unmatched });
                 self.targets.len() - 1
@@ -52,7 +70,8 @@ impl<'a> Evaluation<'a> {
 }
 
 impl TraceFacts<'_> {
-    /// Writes the trace of one item. `chosen` are the rules in the answer, each with its impression.
+    /// Writes the trace of one item. `chosen` are the rules in the answer, each with its impression. What goes beyond
+    /// `room` bytes is left out, and the trace says so.
     pub(super) fn write<'a>(
         &self,
         out: &mut String,
@@ -61,22 +80,36 @@ impl TraceFacts<'_> {
         item: Item<'_, '_>,
         chosen: impl Iterator<Item = (&'a Rule, Option<&'a str>)>,
         evaluation: &Evaluation<'_>,
+        room: usize,
     ) {
+        let end = out.len().saturating_add(room);
         let mut trace = ObjectWriter::begin(out);
+        if room == 0 {
+            trace.boolean(TRUNCATED, true);
+            trace.end();
+            return;
+        }
         trace.string("clientCode", request.client);
         self.write_artifact(trace.key("artifact"), artifact);
         write_profile(trace.key("profile"), request.id);
         write_request(trace.key("request"), request, item);
-        write_campaigns(trace.key("campaigns"), artifact, chosen);
+        let mut is_cut = write_campaigns(trace.key("campaigns"), artifact, chosen, end);
         let out = trace.key("evaluatedCampaignTargets");
         out.push('[');
         for (at, target) in evaluation.targets.iter().enumerate() {
+            if out.len() > end {
+                is_cut = true;
+                break;
+            }
             if at > 0 {
                 out.push(',');
             }
             target.write(out, artifact);
         }
         out.push(']');
+        if is_cut || evaluation.is_cut {
+            trace.boolean(TRUNCATED, true);
+        }
         trace.end();
     }
 
@@ -98,6 +131,9 @@ impl TraceFacts<'_> {
         object.end();
     }
 }
+
+/// In a trace that does not have everything.
+const TRUNCATED: &str = "truncated";
 
 /// Calls with the value of a JSON text that is known to be one.
 fn with_value(text: &str, use_value: impl FnOnce(Value<'_>)) {
@@ -151,12 +187,13 @@ fn write_request(out: &mut String, request: &DecisionRequest<'_>, item: Item<'_,
     object.end();
 }
 
-/// What is in the answer, by activity.
+/// What is in the answer, by activity, until the text has that length. Whether something is left out.
 fn write_campaigns<'a>(
     out: &mut String,
     artifact: &Artifact,
     chosen: impl Iterator<Item = (&'a Rule, Option<&'a str>)>,
-) {
+    end: usize,
+) -> bool {
     struct Campaign<'a> {
         rule: &'a Rule,
         offers: Vec<String>,
@@ -179,8 +216,13 @@ fn write_campaigns<'a>(
         });
         campaign.notifications.extend(notification);
     }
+    let mut is_cut = false;
     out.push('[');
     for (at, campaign) in campaigns.iter().enumerate() {
+        if out.len() > end {
+            is_cut = true;
+            break;
+        }
         if at > 0 {
             out.push(',');
         }
@@ -203,6 +245,7 @@ fn write_campaigns<'a>(
         object.end();
     }
     out.push(']');
+    is_cut
 }
 
 fn write_list<S: AsRef<str>>(out: &mut String, elements: &[S]) {
@@ -237,11 +280,12 @@ impl Target<'_> {
 
 /// The audiences of some rules, each once.
 fn segments(artifact: &Artifact, rules: &[&Rule]) -> Vec<String> {
+    let mut known = HashSet::new();
     let mut segments: Vec<String> = Vec::new();
     for rule in rules {
         with_value(rule.meta.of(&artifact.source), |meta| {
             for audience in meta.get("audience.ids").into_iter().flat_map(Value::elements) {
-                if !segments.iter().any(|known| known == audience.raw()) {
+                if known.insert(audience.raw().to_owned()) {
                     segments.push(audience.raw().to_owned());
                 }
             }

@@ -451,3 +451,56 @@ fn the_last_good_artifact_stays_in_force() {
     }
     assert!(client.stats().artifact.unwrap().failures >= 5);
 }
+
+/// A few bytes of macro can be many of text.
+#[test]
+fn rules_whose_macros_expand_without_measure_are_left_out() {
+    let of = |content: String, offer: &str| {
+        let mut bad = rule(1, json!(true), json!("bad"));
+        bad["meta"]["offer.name"] = json!(offer);
+        bad["consequence"]["options"] = json!([{"type": "html", "content": content}]);
+        before_a_good_one(bad)
+    };
+    let reason = |text: &str| {
+        is_left_out(text, Some("1"));
+        events(&client_of(text), "artifact_rule_skipped").remove(0)["reason"].as_str().unwrap().to_owned()
+    };
+    let long = "x".repeat(100_000);
+    let expands = "macros and response tokens add more than 4194304 bytes to it";
+    assert_eq!(reason(&of("${offer.name}".repeat(42), &long)), expands);
+    assert_eq!(reason(&of("${offer.name}".repeat(1001), "x")), "it has more than 1000 macros");
+    assert_eq!(reason(&of("${mbox.plan}".repeat(1001), "x")), "it has more than 1000 macros");
+
+    let mut tokens = artifact([("home", vec![rule(1, json!(true), json!("bad")), good()]), ("other", vec![good()])]);
+    tokens["responseTokens"] = json!(["offer.name"]);
+    tokens["rules"]["mboxes"]["home"][0]["meta"]["offer.name"] = json!(long);
+    tokens["rules"]["mboxes"]["home"][0]["consequence"]["options"] = (0..42).map(|_| json!({"type": "html"})).collect();
+    assert_eq!(reason(&tokens.to_string()), expands);
+
+    let client = client_of(&of("${offer.name}".repeat(41), &long));
+    assert_eq!(offered(&client, "visitor", "home"), long.repeat(41));
+}
+
+/// Each entry of the global mbox has a trace of all activities.
+#[test]
+fn traces_without_measure_are_cut_and_say_so() {
+    let rules: Vec<Value> = (0..300).map(|activity| rule(activity, json!(true), json!(activity))).collect();
+    let client = on_device(&artifact([("target-global-mbox", rules)]), json!({}));
+    let mut request = prefetch_for("visitor", &["target-global-mbox"]);
+    request["trace"] = json!({});
+    let parameters: serde_json::Map<_, _> = (0..10).map(|at| (format!("p{at}"), json!("x".repeat(1000)))).collect();
+    request["prefetch"]["mboxes"][0]["parameters"] = parameters.into();
+    let text = client.get_offers_json(&json!({"request": request}).to_string()).unwrap();
+    // They are in the response and, gathered, beside it.
+    assert!(text.len() < 2 * 17 * 1024 * 1024, "{}", text.len());
+    let traces = parsed(&text)["trace"].take();
+    let traces = traces.as_array().unwrap();
+    assert_eq!(traces.len(), 300);
+    assert_eq!(traces[0].get("truncated"), None);
+    assert_eq!(traces[0]["evaluatedCampaignTargets"].as_array().map(Vec::len), Some(300));
+    let cut = traces.iter().position(|trace| trace.get("truncated").is_some()).unwrap();
+    assert_eq!(traces[cut]["truncated"], true);
+    assert!(traces[cut]["evaluatedCampaignTargets"].as_array().unwrap().len() < 300);
+    assert_eq!(traces[cut + 1], json!({"truncated": true}));
+    assert_eq!(traces[299], json!({"truncated": true}));
+}

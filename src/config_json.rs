@@ -75,7 +75,7 @@ impl ClientConfig {
     /// # Errors
     /// [`TargetError::InvalidJson`], or [`TargetError::InvalidOptions`] that names the key.
     pub fn from_json(text: &str) -> Result<Self, TargetError> {
-        let document = Document::outline(text, Strictness::Options, LEVELS)
+        let document = Document::outline(text, Strictness::Configuration, LEVELS)
             .map_err(|error| TargetError::invalid_json("config", &error))?;
         let root = document.root();
         if root.kind() != Kind::Object {
@@ -347,6 +347,16 @@ mod tests {
         ] {
             assert_eq!(field(members), named, "{members}");
         }
+    }
+
+    #[test]
+    fn integers_are_asked_for_in_words() {
+        let message = |members: &str| config(members).unwrap_err().to_string();
+        let fraction = "`polling_interval` must be an integer, without a fraction";
+        assert_eq!(message(r#","polling_interval":1.5"#), fraction);
+        let large = "`environment_id` must be an integer; this one is too large";
+        assert_eq!(message(r#","environment_id":1e30"#), large);
+        assert_eq!(message(r#","environment_id":9223372036854775808"#), large);
     }
 
     #[test]

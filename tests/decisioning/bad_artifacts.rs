@@ -107,13 +107,15 @@ fn conditions_of_absurd_depth_cost_their_rule_or_their_artifact_and_nothing_else
 }
 
 #[test]
-fn a_payload_of_absurd_depth_is_refused() {
+fn absurd_depth_outside_of_rules_is_not_looked_at() {
     let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
     let config = format!(
         r#"{{"client":"acme","organization_id":"1@AdobeOrg","decisioning_method":"on-device","artifact_payload":{{"version":"1.0.0","x":{deep}}}}}"#
     );
     let error = adobe_target::ClientConfig::from_json(&config).and_then(TargetClient::new).unwrap_err();
-    assert!(matches!(error, TargetError::InvalidJson(_) | TargetError::InvalidOptions(_)), "{error:?}");
+    assert!(matches!(error, TargetError::InvalidOptions(_)), "{error:?}");
+    assert_eq!(field(&error), "artifact_payload");
+    assert!(error.to_string().contains("the artifact has no `rules`"), "what is too deep is not looked at: {error}");
 }
 
 #[test]
@@ -373,6 +375,34 @@ fn half_surrogate_pairs_harm_nobody() {
         let options = json!({"request": prefetch_for("visitor", &["home"])}).to_string();
         let answer = client.get_offers_json(&options).unwrap();
         assert!(std::str::from_utf8(answer.as_bytes()).is_ok());
+    }
+}
+
+/// An artifact from the caller is read as one from the CDN; the rest of a configuration is strict.
+#[test]
+fn a_payload_is_read_as_a_download_is() {
+    let mut odd = rule(1, json!(true), json!("odd"));
+    odd["consequence"]["options"][0]["eventToken"] = json!("HALF");
+    let payload = before_a_good_one(odd).replace("HALF", "\\ud800");
+    let deep = format!("{}true{}", "[".repeat(10_000), "]".repeat(10_000));
+    let of_absurd_depth = before_a_good_one(rule(1, json!("DEEP"), json!("odd"))).replace("\"DEEP\"", &deep);
+    let config = |key: &str, payload: &str, more: &str| {
+        let text = format!(
+            r#"{{"client":"acme","organization_id":"1@AdobeOrg","decisioning_method":"on-device","polling_interval":0,
+                "target_location_hint":"35","{key}":{payload}{more}}}"#
+        );
+        adobe_target::ClientConfig::from_json(&text)
+    };
+    for key in ["artifact_payload", "artifactPayload"] {
+        for payload in [&payload, &of_absurd_depth] {
+            let client = TargetClient::new(config(key, payload, "").unwrap()).unwrap();
+            assert_eq!(offered(&client, "visitor", "home"), "good");
+            assert_eq!(events(&client, "artifact_rule_skipped").len(), 1);
+        }
+    }
+    for more in [r#","version":"\ud800""#, r#","headers":{"artifact_payload":"\ud800"}"#] {
+        let error = config("artifact_payload", &payload, more).unwrap_err();
+        assert!(matches!(error, TargetError::InvalidJson(_)), "{error:?}");
     }
 }
 

@@ -6,7 +6,7 @@ use super::artifact::Artifact;
 use super::context::Scope;
 use super::decide::{DecisionRequest, Item};
 use super::rules::Rule;
-use crate::json::{Document, ObjectWriter, Strictness, Value};
+use crate::json::{Document, Kind, ObjectWriter, Strictness, Value};
 
 /// What a trace says of the artifact besides its content.
 #[derive(Debug, Clone)]
@@ -82,7 +82,8 @@ impl TraceFacts<'_> {
         evaluation: &Evaluation<'_>,
         room: usize,
     ) {
-        let end = out.len().saturating_add(room);
+        let start = out.len();
+        let end = start.saturating_add(room);
         let mut trace = ObjectWriter::begin(out);
         if room == 0 {
             trace.boolean(TRUNCATED, true);
@@ -94,23 +95,28 @@ impl TraceFacts<'_> {
         write_profile(trace.key("profile"), request.id);
         write_request(trace.key("request"), request, item);
         let mut is_cut = write_campaigns(trace.key("campaigns"), artifact, chosen, end);
-        let out = trace.key("evaluatedCampaignTargets");
-        out.push('[');
+        let list = trace.key("evaluatedCampaignTargets");
+        list.push('[');
         for (at, target) in evaluation.targets.iter().enumerate() {
-            if out.len() > end {
+            if list.len() > end {
                 is_cut = true;
                 break;
             }
             if at > 0 {
-                out.push(',');
+                list.push(',');
             }
-            target.write(out, artifact);
+            target.write(list, artifact);
         }
-        out.push(']');
+        list.push(']');
         if is_cut || evaluation.is_cut {
             trace.boolean(TRUNCATED, true);
         }
         trace.end();
+        let shallow = out.get(start..).filter(|written| levels(written) > MAX_LEVELS).map(without_depth);
+        if let Some(shallow) = shallow {
+            out.truncate(start);
+            out.push_str(&shallow);
+        }
     }
 
     fn write_artifact(&self, out: &mut String, artifact: &Artifact) {
@@ -134,6 +140,67 @@ impl TraceFacts<'_> {
 
 /// In a trace that does not have everything.
 const TRUNCATED: &str = "truncated";
+
+/// Objects and arrays in each other. With what an envelope has around a trace it is as much as common readers of JSON
+/// take, typed answers' own included. A request may have that many itself, and dots of a parameter's name more.
+const MAX_LEVELS: usize = 122;
+
+/// How many objects and arrays are in each other in a JSON text.
+fn levels(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut in_string, mut is_escaped) = (false, false);
+    for byte in text.bytes() {
+        match (in_string, byte) {
+            (true, _) if is_escaped => is_escaped = false,
+            (true, b'\\') => is_escaped = true,
+            (_, b'"') => in_string = !in_string,
+            (false, b'{' | b'[') => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            (false, b'}' | b']') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// A trace in which objects and arrays that are too deep are empty.
+fn without_depth(trace: &str) -> String {
+    fn write(out: &mut String, value: Value<'_>) {
+        match value.kind() {
+            Kind::Object => {
+                let mut object = ObjectWriter::begin(out);
+                for (key, member) in value.members() {
+                    write(object.foreign_key(&key), member);
+                }
+                object.end();
+            }
+            Kind::Array => {
+                out.push('[');
+                for (at, element) in value.elements().enumerate() {
+                    if at > 0 {
+                        out.push(',');
+                    }
+                    write(out, element);
+                }
+                out.push(']');
+            }
+            _ => out.push_str(value.raw()),
+        }
+    }
+    let mut out = String::with_capacity(trace.len());
+    let mut object = ObjectWriter::begin(&mut out);
+    // What an outline has not indexed looks empty.
+    if let Ok(document) = Document::outline(trace, Strictness::Artifact, MAX_LEVELS) {
+        for (key, member) in document.root().members().filter(|(key, _)| key != TRUNCATED) {
+            write(object.foreign_key(&key), member);
+        }
+    }
+    object.boolean(TRUNCATED, true);
+    object.end();
+    out
+}
 
 /// Calls with the value of a JSON text that is known to be one.
 fn with_value(text: &str, use_value: impl FnOnce(Value<'_>)) {
@@ -303,4 +370,19 @@ fn conditions<'a>(artifact: &'a Artifact, rules: &[&Rule]) -> Vec<&'a str> {
         if is_huge { "null" } else { text }
     };
     rules.iter().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_deep_is_empty_and_the_rest_stays() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        let text = format!(r#"{{"a\"[":"[[","b":{},"c":[1,{{"d":null}}]}}"#, nested(200));
+        assert_eq!((levels(&text), levels("[]"), levels("\"[\"")), (201, 1, 0));
+        let shallow = without_depth(&text);
+        let kept = nested(MAX_LEVELS);
+        assert_eq!(shallow, format!(r#"{{"a\"[":"[[","b":{kept},"c":[1,{{"d":null}}],"truncated":true}}"#));
+    }
 }

@@ -534,3 +534,25 @@ fn traces_without_measure_are_cut_and_say_so() {
     assert_eq!(traces[cut + 1], json!({"truncated": true}));
     assert_eq!(traces[299], json!({"truncated": true}));
 }
+
+/// A trace has what a request has, further in. What it showed is counted, so it must be read.
+#[test]
+fn traces_of_deep_requests_can_be_read_by_typed_calls() {
+    let client = on_device(&artifact([("home", vec![good()])]), json!({"server_domain": "127.0.0.1:1"}));
+    let nested = |levels: usize| (0..levels).fold(json!(1), |inner, _| json!([inner]));
+    for (name, levels) in [("deep", 120), (&"a.".repeat(64), 100)] {
+        let mut request = json!({"trace": {}, "execute": {"mboxes": [{"name": "home"}]}});
+        request["execute"]["mboxes"][0]["parameters"] = json!({name: nested(levels)});
+        let offers = client.get_offers(&crate::support::options(request)).unwrap();
+        assert_eq!(offers.response.execute_mbox("home").unwrap().options.as_ref().map(Vec::len), Some(1));
+        assert_eq!(offers.trace.len(), 1);
+        assert_eq!(offers.trace[0]["truncated"], true);
+        assert_eq!(offers.trace[0]["evaluatedCampaignTargets"][0]["campaignId"], 9);
+    }
+    let mut request = json!({"execute": {"mboxes": [{"name": "home"}]}});
+    request["execute"]["mboxes"][0]["parameters"] = json!({"deep": nested(130)});
+    let before = client.stats().queue.accepted;
+    let error = client.get_offers(&crate::support::options(request)).unwrap_err();
+    assert!(matches!(error, TargetError::InvalidJson(_)), "{error:?}");
+    assert_eq!(client.stats().queue.accepted, before);
+}

@@ -269,12 +269,13 @@ mod refreshing {
             .on_event(Some(std::sync::Arc::new(move |_: &str| {
                 if let Some(client) = inner.upgrade() {
                     let codes = [client.refresh().map(|_| ()), client.wait_ready(None)].map(|r| r.unwrap_err().code());
-                    let _ = sender.lock().unwrap().send(codes);
+                    let _ = sender.lock().unwrap().send((codes, client.wait_ready(AT_ONCE)));
                 }
             })))
             .unwrap();
-        let codes = receiver.recv_timeout(LONG).unwrap();
+        let (codes, look) = receiver.recv_timeout(LONG).unwrap();
         assert_eq!(codes.map(|code| code.as_str()), ["TARGET_ERR_WOULD_DEADLOCK"; 2]);
+        look.unwrap();
         client.on_event(None).unwrap();
     }
 }

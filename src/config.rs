@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::error::TargetError;
 use crate::json::Member;
 
-/// Where `execute` and `prefetch` are decided.
+/// Where `execute` and `prefetch` are decided: a setting of clients and calls. Telemetry in a request has a type of the
+/// same name among the API's own, [`delivery::model::DecisioningMethod`](crate::delivery::model::DecisioningMethod).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DecisioningMethod {

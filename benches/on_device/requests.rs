@@ -105,7 +105,7 @@ impl MboxTexts {
         MboxQuery {
             parameters,
             page_url: Some(&self.page_url),
-            referring_url: &self.referring_url,
+            referring_url: Some(&self.referring_url),
             user_agent: self.user_agent.as_deref(),
             ..MboxQuery::new(&self.mbox, &self.visitor_id)
         }

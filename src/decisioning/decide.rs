@@ -12,7 +12,7 @@ use super::macros::MacroValues;
 use super::parameters::Parameters;
 use super::rules::{Offer, Rule, Span};
 use super::select::{Matching, SeenKeys, select};
-use super::trace::{Evaluation, MAX_TRACES, TraceFacts};
+use super::trace::{Evaluation, MAX_TRACES, Paper, TraceFacts};
 use crate::envelope::Gathered;
 use crate::ids;
 use crate::javascript;
@@ -518,7 +518,8 @@ impl<'a, 'd: 'a> Decider<'a, 'd> {
             let notification = impression.and_then(|at| self.decision.impressions.get(at));
             (*rule, notification.map(|impression| impression.text.as_str()))
         });
-        facts.write(&mut self.out, self.artifact, request, asked, campaigns, evaluation, self.trace_room);
+        let paper = Paper { out: &mut self.out, room: self.trace_room };
+        facts.write(paper, self.artifact, request, asked, campaigns, evaluation);
         self.trace_room = self.trace_room.saturating_sub(self.out.len() - start);
         if let Some(written) = self.out.get(start..) {
             Gathered::push(&mut self.decision.gathered.trace, written);

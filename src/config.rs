@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::error::TargetError;
 use crate::json::Member;
 
-/// Where `execute` and `prefetch` are decided.
+/// Where `execute` and `prefetch` are decided: a setting of clients and calls. Telemetry in a request has a type of the
+/// same name among the API's own, [`delivery::model::DecisioningMethod`](crate::delivery::model::DecisioningMethod).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DecisioningMethod {
@@ -152,6 +153,15 @@ pub enum SpoolSync {
 
 /// The background queue. In this version it is in memory and sends the impressions of decisions on this machine;
 /// there is no spool.
+///
+/// ```
+/// use adobe_target::{QueueConfig, TargetClient};
+///
+/// let queue = QueueConfig::default().workers(4).max_queued(50_000);
+/// let builder = TargetClient::builder("acme", "1@AdobeOrg").notifications(queue);
+/// # builder.build()?;
+/// # Ok::<(), adobe_target::TargetError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueConfig {
@@ -159,7 +169,8 @@ pub struct QueueConfig {
     /// them in [`Meta::not_queued`](crate::Meta::not_queued).
     pub max_queued: u64,
     /// Notifications in one request that decisions of one visitor and session share. So many decisions that wait
-    /// are not waited with any longer. What one decision has shown goes out together, whatever this is.
+    /// are not waited with any longer. What one decision has shown goes out together, whatever this is. Adobe
+    /// recommends 50 at the most; more than 1000 are refused.
     pub max_batch: u64,
     /// Longest wait before the first attempt.
     pub flush_interval: Duration,
@@ -366,8 +377,13 @@ impl ClientConfig {
         if self.timeout.is_zero() {
             self.timeout = DEFAULT_TIMEOUT;
         }
-        if !self.polling_interval.is_zero() {
-            self.polling_interval = self.polling_interval.max(LEAST_POLLING_INTERVAL);
+        if !self.polling_interval.is_zero() && self.polling_interval < LEAST_POLLING_INTERVAL {
+            crate::log::warn(format_args!(
+                "`polling_interval` of {} ms is raised to {}, the least that Adobe's CDN is asked with",
+                self.polling_interval.as_millis(),
+                LEAST_POLLING_INTERVAL.as_millis()
+            ));
+            self.polling_interval = LEAST_POLLING_INTERVAL;
         }
         if self.environment.is_empty() {
             self.environment = DEFAULT_ENVIRONMENT.to_owned();
@@ -387,6 +403,28 @@ impl ClientConfig {
         if self.artifact_location.as_ref().is_some_and(|location| !is_address(location, true)) {
             return refuse("artifact_location", "must be a whole URL with http:// or https://, in ASCII");
         }
+        for (key, is_least) in [
+            ("connect_timeout", self.connect_timeout.is_zero()),
+            ("event_buffer", self.event_buffer == 0),
+            ("retry.max_attempts", self.retry.max_attempts == 0),
+            ("notifications.max_queued", self.notifications.max_queued == 0),
+            ("notifications.max_batch", self.notifications.max_batch == 0),
+            ("notifications.time_to_live", self.notifications.time_to_live.is_some_and(|time| time.is_zero())),
+            ("notifications.spool_max_bytes", self.notifications.spool_max_bytes == 0),
+        ] {
+            if is_least {
+                return refuse(key, "must be at least 1");
+            }
+        }
+        if !(1..=MAX_WORKERS).contains(&self.notifications.workers) {
+            return refuse("notifications.workers", &format!("must be 1 to {MAX_WORKERS}"));
+        }
+        if self.notifications.max_batch > MAX_BATCH {
+            return refuse(
+                "notifications.max_batch",
+                &format!("must be at most {MAX_BATCH}; Adobe recommends 50 notifications in one request at the most"),
+            );
+        }
         if self.notifications.spool_dir.is_some() {
             return Err(TargetError::unsupported(
                 Some("notifications.spool_dir"),
@@ -397,6 +435,10 @@ impl ClientConfig {
     }
 }
 
+/// Senders of the background queue. The edge bounds concurrent requests, and each is a thread of the host's.
+const MAX_WORKERS: u64 = 32;
+/// Of notifications in one request 50 are recommended and no limit is documented; this is for typing errors.
+const MAX_BATCH: u64 = 1000;
 /// What goes into every request's query has to leave room for the rest of it.
 const MAX_QUERY_VALUE: usize = 1024;
 const MAX_HEADERS: usize = 100;

@@ -75,7 +75,7 @@ impl ClientConfig {
     /// # Errors
     /// [`TargetError::InvalidJson`], or [`TargetError::InvalidOptions`] that names the key.
     pub fn from_json(text: &str) -> Result<Self, TargetError> {
-        let document = Document::outline(text, Strictness::Options, LEVELS)
+        let document = Document::outline(text, Strictness::Configuration, LEVELS)
             .map_err(|error| TargetError::invalid_json("config", &error))?;
         let root = document.root();
         if root.kind() != Kind::Object {
@@ -308,6 +308,14 @@ mod tests {
             (r#","all_matching_mboxes":["a",5]"#, "all_matching_mboxes[1]"),
             (r#","notifications":{"spool_sync":"often"}"#, "notifications.spool_sync"),
             (r#","event_buffer":0"#, "event_buffer"),
+            (r#","connect_timeout":0"#, "connect_timeout"),
+            (r#","notifications":{"max_queued":0}"#, "notifications.max_queued"),
+            (r#","notifications":{"max_batch":0}"#, "notifications.max_batch"),
+            (r#","notifications":{"max_batch":1001}"#, "notifications.max_batch"),
+            (r#","notifications":{"workers":0}"#, "notifications.workers"),
+            (r#","notifications":{"workers":33}"#, "notifications.workers"),
+            (r#","notifications":{"time_to_live":0}"#, "notifications.time_to_live"),
+            (r#","notifications":{"spool_max_bytes":0}"#, "notifications.spool_max_bytes"),
             (&format!(r#","version":"{}""#, "v".repeat(70_000)), "version"),
             (
                 &format!(
@@ -335,6 +343,16 @@ mod tests {
         ] {
             assert_eq!(field(members), named, "{members}");
         }
+    }
+
+    #[test]
+    fn integers_are_asked_for_in_words() {
+        let message = |members: &str| config(members).unwrap_err().to_string();
+        let fraction = "`polling_interval` must be an integer, without a fraction";
+        assert_eq!(message(r#","polling_interval":1.5"#), fraction);
+        let large = "`environment_id` must be an integer; this one is too large";
+        assert_eq!(message(r#","environment_id":1e30"#), large);
+        assert_eq!(message(r#","environment_id":9223372036854775808"#), large);
     }
 
     #[test]

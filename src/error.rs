@@ -531,6 +531,7 @@ impl TargetError {
     /// The answer of a CDN to the download of the artifact.
     pub(crate) fn no_artifact(host: &str, status: u16) -> Self {
         let reason = match status {
+            204 => "the answer is empty instead of an artifact",
             403 => "on-device decisioning is not enabled for this client",
             404 => "there is no artifact for this client, environment and property",
             _ => "no artifact",

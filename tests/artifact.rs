@@ -190,7 +190,10 @@ mod what_is_no_artifact {
             (Reply::Cut(unbounded, End::Close), invalid, "is no artifact"),
             (Reply::Bytes(claimed), invalid, "more than 268435456 bytes"),
             (reply(200, &[("ETag", "bad")], html), invalid, "is no artifact"),
-            (reply(200, &[("ETag", "bad")], ""), invalid, "is no artifact"),
+            (reply(200, &[("ETag", "bad")], ""), invalid, "answered 200: the answer is empty"),
+            (reply(200, &[("Content-Encoding", "gzip")], ""), invalid, "answered 200: the compressed answer is empty"),
+            (reply(204, &[], ""), "TARGET_ERR_HTTP", "answered 204: the answer is empty"),
+            (reply(204, &[("Content-Encoding", "gzip")], ""), "TARGET_ERR_HTTP", "answered 204: the answer is empty"),
             (reply(206, &[("ETag", "bad")], &artifact("1.0.1")), "TARGET_ERR_HTTP", "answered 206"),
             (good("2.0.0", "bad"), invalid, "version (2.0.0) is not supported"),
             (reply(403, &[], ""), "TARGET_ERR_HTTP", "403: on-device decisioning is not enabled for this client"),
@@ -266,12 +269,13 @@ mod refreshing {
             .on_event(Some(std::sync::Arc::new(move |_: &str| {
                 if let Some(client) = inner.upgrade() {
                     let codes = [client.refresh().map(|_| ()), client.wait_ready(None)].map(|r| r.unwrap_err().code());
-                    let _ = sender.lock().unwrap().send(codes);
+                    let _ = sender.lock().unwrap().send((codes, client.wait_ready(AT_ONCE)));
                 }
             })))
             .unwrap();
-        let codes = receiver.recv_timeout(LONG).unwrap();
+        let (codes, look) = receiver.recv_timeout(LONG).unwrap();
         assert_eq!(codes.map(|code| code.as_str()), ["TARGET_ERR_WOULD_DEADLOCK"; 2]);
+        look.unwrap();
         client.on_event(None).unwrap();
     }
 }

@@ -441,6 +441,8 @@ mod callbacks {
                             inner.close(None).map(|_| ()),
                             inner.wait_ready(None),
                             finished.wait(None).map(|_| ()),
+                            endless.wait(AT_ONCE).map(|_| ()),
+                            inner.wait_ready(AT_ONCE),
                         ))
                         .unwrap();
                     endless.cancel();
@@ -450,11 +452,13 @@ mod callbacks {
             .unwrap();
         edge.set_default_reply(Some(Fault::Silence));
 
-        let (wait, close, ready, of_a_finished_one) = receiver.recv_timeout(LONG).unwrap();
+        let (wait, close, ready, of_a_finished_one, look, look_whether_ready) = receiver.recv_timeout(LONG).unwrap();
         for outcome in [wait, close, ready] {
             assert!(matches!(outcome, Err(TargetError::WouldDeadlock(_))), "{outcome:?}");
         }
         of_a_finished_one.unwrap();
+        assert!(matches!(look, Err(TargetError::Pending(_))), "{look:?}");
+        look_whether_ready.unwrap();
         edge.set_default_reply(None);
         client.get_offers(&offers()).unwrap();
     }

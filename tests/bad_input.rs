@@ -757,7 +757,7 @@ mod configuration {
             client.get_offers(&options(execute(&["home"])).target_cookie(&offers.target_cookie.value)).unwrap();
         }
         let mut least = builder(&edge).max_idle_connections(0).max_idle_age(Duration::ZERO).timeout(Duration::ZERO);
-        least.config_mut().event_buffer = 0;
+        least.config_mut().event_buffer = 1;
         let client = least.build().unwrap();
         client.get_offers(&options(execute(&["home"]))).unwrap();
         client.get_offers(&options(execute(&["home"]))).unwrap();

@@ -104,8 +104,8 @@ impl MboxTexts {
     pub fn query<'a>(&'a self, parameters: &'a [(&'a str, &'a str)]) -> MboxQuery<'a> {
         MboxQuery {
             parameters,
-            page_url: &self.page_url,
-            referring_url: &self.referring_url,
+            page_url: Some(&self.page_url),
+            referring_url: Some(&self.referring_url),
             user_agent: self.user_agent.as_deref(),
             ..MboxQuery::new(&self.mbox, &self.visitor_id)
         }

@@ -74,7 +74,7 @@ fn decide_all(client: &TargetClient, artifact: Option<&Value>) {
 fn decide_without_json(client: &TargetClient, mbox: &str) {
     let query = MboxQuery {
         parameters: &[("a", "1"), ("a.b", "Text"), ("user.name", "${mbox.a}")],
-        page_url: "https://www.acme.com/Cart",
+        page_url: Some("https://www.acme.com/Cart"),
         user_agent: Some("Mozilla/5.0 Firefox/121.0"),
         property_token: Some("property"),
         ..MboxQuery::new(mbox, "device")

@@ -19,6 +19,10 @@ const LEVELS_ABOVE_RULES: usize = 4;
 /// The mbox of page loads, unless the artifact names another.
 const GLOBAL_MBOX: &str = "target-global-mbox";
 
+/// Another organization's mask makes bytes of any kind, and JSON seldom.
+const NOT_UNMASKED: &str =
+    "the artifact could not be unmasked, which usually means that `organization_id` is not that of the artifact";
+
 /// For whom an artifact is read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Audience<'a> {
@@ -178,24 +182,33 @@ impl Artifact {
             ArtifactFormat::Json => bytes,
             ArtifactFormat::Bin => unmask(bytes, audience.organization_id)?,
         };
-        match String::from_utf8(bytes) {
-            Ok(text) => Artifact::read_text(text, audience),
-            Err(_) => unusable("the artifact is not UTF-8"),
+        match (String::from_utf8(bytes), format) {
+            (Ok(text), _) => Artifact::compile(text, format, audience),
+            (Err(_), ArtifactFormat::Json) => unusable("the artifact is not UTF-8"),
+            (Err(_), ArtifactFormat::Bin) => unusable(format!("{NOT_UNMASKED} (it is not UTF-8)")),
         }
     }
 
     /// The same of the JSON form. The text is kept, so that what goes into answers as it came is not copied.
-    pub(crate) fn read_text(mut text: String, audience: Audience<'_>) -> Result<Artifact, ArtifactError> {
-        let marks = text.len() - text.trim_start_matches('\u{FEFF}').len();
-        text.drain(..marks);
-        Artifact::compile(text.into_boxed_str(), audience.client)
+    pub(crate) fn read_text(text: String, audience: Audience<'_>) -> Result<Artifact, ArtifactError> {
+        Artifact::compile(text, ArtifactFormat::Json, audience)
     }
 
-    fn compile(source: Box<str>, client: &str) -> Result<Artifact, ArtifactError> {
+    fn compile(mut text: String, format: ArtifactFormat, audience: Audience<'_>) -> Result<Artifact, ArtifactError> {
+        let marks = text.len() - text.trim_start_matches('\u{FEFF}').len();
+        text.drain(..marks);
+        let source = text.into_boxed_str();
+        let client = audience.client;
         let document = match Document::outline(&source, Strictness::Artifact, LEVELS_ABOVE_RULES) {
             Ok(document) => document,
             Err(error) => {
-                return unusable(format!("the artifact is not JSON: {} at byte {}", error.reason, error.offset));
+                let wrong = format!("{} at byte {}", error.reason, error.offset);
+                // With the right mask it was JSON up to there: a download that broke off.
+                let is_cut = error.offset >= source.len();
+                return unusable(match format {
+                    ArtifactFormat::Bin if !is_cut => format!("{NOT_UNMASKED} (it is not JSON: {wrong})"),
+                    _ => format!("the artifact is not JSON: {wrong}"),
+                });
             }
         };
         let root = document.root();
@@ -225,9 +238,7 @@ impl Artifact {
         response_tokens.retain(|name| known_tokens.insert(name.clone()));
         let geo_tokens = response_tokens.iter().filter_map(|name| GeoToken::named(name)).collect();
         let rule_tokens = response_tokens.into_iter().filter(|name| GeoToken::named(name).is_none()).collect();
-        let mut compiler = Compiler::new(client, rule_tokens);
-        // What answers have of an artifact is about half of it.
-        compiler.texts.out().reserve(source.len() / 2);
+        let mut compiler = Compiler::new(client, rule_tokens, source.len());
         let mut skipped = Vec::new();
         // The index of one rule at a time: one of all would be larger than the text.
         let mut opened = Document::closed();

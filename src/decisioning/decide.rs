@@ -12,7 +12,7 @@ use super::macros::MacroValues;
 use super::parameters::Parameters;
 use super::rules::{Offer, Rule, Span};
 use super::select::{Matching, SeenKeys, select};
-use super::trace::{Evaluation, TraceFacts};
+use super::trace::{Evaluation, MAX_TRACES, Paper, TraceFacts};
 use crate::envelope::Gathered;
 use crate::ids;
 use crate::javascript;
@@ -153,6 +153,7 @@ pub(crate) fn decide(artifact: &Artifact, request: &DecisionRequest<'_>, need: &
         out: String::with_capacity(1024),
         decision: Decision::default(),
         notified: Notified::default(),
+        trace_room: MAX_TRACES,
     };
     decider.response(need);
     Decision { response: decider.out, ..decider.decision }
@@ -167,6 +168,8 @@ struct Decider<'a, 'd> {
     out: String,
     decision: Decision,
     notified: Notified<'a>,
+    /// For traces, in bytes.
+    trace_room: usize,
 }
 
 /// Event tokens that impressions name already, each with its mbox.
@@ -375,7 +378,7 @@ impl<'a, 'd: 'a> Decider<'a, 'd> {
         asked: Item<'_, 'd>,
         seen: &mut SeenKeys,
     ) -> (Vec<&'a Rule>, Option<Evaluation<'a>>) {
-        let mut evaluation = self.request.trace.is_some().then(Evaluation::default);
+        let mut evaluation = self.request.trace.is_some().then(|| Evaluation::new(self.trace_room));
         if rules.is_empty() {
             return (Vec::new(), evaluation);
         }
@@ -515,7 +518,9 @@ impl<'a, 'd: 'a> Decider<'a, 'd> {
             let notification = impression.and_then(|at| self.decision.impressions.get(at));
             (*rule, notification.map(|impression| impression.text.as_str()))
         });
-        facts.write(&mut self.out, self.artifact, request, asked, campaigns, evaluation);
+        let paper = Paper { out: &mut self.out, room: self.trace_room };
+        facts.write(paper, self.artifact, request, asked, campaigns, evaluation);
+        self.trace_room = self.trace_room.saturating_sub(self.out.len() - start);
         if let Some(written) = self.out.get(start..) {
             Gathered::push(&mut self.decision.gathered.trace, written);
         }

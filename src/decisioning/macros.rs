@@ -8,6 +8,9 @@ use super::rules::{Piece, Texts};
 use crate::javascript;
 use crate::json::{Kind, Value, write_escaped};
 
+/// What a request may fill into the gaps of one offer, in bytes.
+const MAX_FILLED: usize = 4 * 1024 * 1024;
+
 /// Whether a text may hold a macro at all.
 pub(super) fn may_hold(text: &str) -> bool {
     text.contains("${")
@@ -34,10 +37,14 @@ pub(super) fn compile(
             rest = inner;
             continue;
         };
+        if !texts.may_have_macro() {
+            return start;
+        }
         let written = inner.get(..length).unwrap_or("");
         let key = key_of(written);
         match meta.get(&key) {
-            Some(value) => write_escaped(texts.out(), &text_of(value)),
+            Some(value) if texts.may_add(value.raw().len()) => write_escaped(texts.out(), &text_of(value)),
+            Some(_) => return start,
             None => {
                 pieces.push(Piece::Text(texts.since(start)));
                 let key = texts.add(|out| out.push_str(&key));
@@ -125,14 +132,19 @@ impl MacroValues<'_> {
         own.map(text_of).or_else(|| self.parameters.macro_text(key))
     }
 
-    /// Writes pieces with their gaps filled; a macro that nothing answers stays as it was.
+    /// Writes pieces with their gaps filled; a macro that nothing answers stays as it was, and so do those after
+    /// [`MAX_FILLED`] bytes.
     pub(super) fn write(&self, out: &mut String, texts: &str, pieces: &[Piece]) {
+        let mut room = MAX_FILLED;
         for piece in pieces {
             match piece {
                 Piece::Text(span) => out.push_str(span.of(texts)),
                 Piece::Macro { key, written } => match self.value(key.of(texts)) {
-                    Some(value) => write_escaped(out, &value),
-                    None => out.push_str(written.of(texts)),
+                    Some(value) if value.len() <= room => {
+                        room -= value.len();
+                        write_escaped(out, &value);
+                    }
+                    _ => out.push_str(written.of(texts)),
                 },
             }
         }
@@ -168,7 +180,7 @@ mod tests {
     fn filled(content: &str, detail: &str) -> String {
         let meta = Document::parse(r#"{"offer.id":7,"offer.name":"a \"b\""}"#, Strictness::Artifact).unwrap();
         let detail = Document::parse(detail, Strictness::Options).unwrap();
-        let mut texts = Texts::default();
+        let mut texts = Texts::new(0);
         let mut pieces = Vec::new();
         let start = compile(content, meta.root(), &mut texts, 0, &mut pieces);
         pieces.push(Piece::Text(texts.since(start)));

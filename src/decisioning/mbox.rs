@@ -18,7 +18,7 @@ use crate::json::{Document, Strictness, string_content};
 ///
 /// ```
 /// use adobe_target::MboxQuery;
-/// let query = MboxQuery { page_url: "https://www.acme.com/cart", ..MboxQuery::new("cart", "a-device-id") };
+/// let query = MboxQuery { page_url: Some("https://www.acme.com/cart"), ..MboxQuery::new("cart", "a-device-id") };
 /// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MboxQuery<'a> {
@@ -30,10 +30,10 @@ pub struct MboxQuery<'a> {
     pub visitor_id: &'a str,
     /// Parameters of the mbox: names and texts. A dotted name is an object for the rules.
     pub parameters: &'a [(&'a str, &'a str)],
-    /// The page that the visitor sees; empty when there is none.
-    pub page_url: &'a str,
+    /// The page that the visitor sees.
+    pub page_url: Option<&'a str>,
     /// The page before it.
-    pub referring_url: &'a str,
+    pub referring_url: Option<&'a str>,
     /// The browser's `User-Agent` header.
     pub user_agent: Option<&'a str>,
     /// Instead of the client's.
@@ -90,7 +90,11 @@ pub(crate) fn decide_mbox(
     matches_all: bool,
     now_ms: i64,
 ) -> (MboxDecision, RuleFailures) {
-    let texts = ContextTexts::with(query.page_url, query.referring_url, query.user_agent);
+    let texts = ContextTexts::with(
+        query.page_url.unwrap_or_default(),
+        query.referring_url.unwrap_or_default(),
+        query.user_agent,
+    );
     let context = Context::new(&texts, Geo::default(), now_ms);
     let parameters = Parameters::Pairs(query.parameters);
     let place = PlaceTexts::with(parameters);

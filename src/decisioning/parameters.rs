@@ -79,7 +79,7 @@ impl<'p> Parameters<'p> {
     /// All parameters as one object.
     pub(super) fn tree(self) -> Val<'static> {
         let mut text = String::new();
-        self.write_tree(&mut text);
+        self.branch().write(&mut text, Beside::Hidden);
         match Document::parse(&text, Strictness::Artifact) {
             Ok(document) => owned(document.root()),
             // It was written by this module.
@@ -87,8 +87,13 @@ impl<'p> Parameters<'p> {
         }
     }
 
-    /// The same as JSON text.
+    /// The same as JSON text for people, with every parameter in it: where one is named like a part of another's path,
+    /// the other one bears its whole name (`a` and `a.b`).
     pub(super) fn write_tree(self, out: &mut String) {
+        self.branch().write(out, Beside::Shown);
+    }
+
+    fn branch(self) -> Branch<'p> {
         let mut root = Branch::default();
         match self {
             Parameters::None => {}
@@ -103,7 +108,7 @@ impl<'p> Parameters<'p> {
                 }
             }
         }
-        root.write(out);
+        root
     }
 }
 
@@ -145,9 +150,19 @@ struct Branch<'p> {
     members: Vec<(String, Node<'p>)>,
 }
 
-enum Node<'p> {
-    Leaf(Leaf<'p>),
-    Branch(Branch<'p>),
+/// A parameter, what is below its name, or both.
+#[derive(Default)]
+struct Node<'p> {
+    leaf: Option<Leaf<'p>>,
+    branch: Branch<'p>,
+}
+
+/// What becomes of a parameter that has others below it. Rules find it by its name, before they look at the tree, in
+/// which its name is that of the object with the others.
+#[derive(Clone, Copy, PartialEq)]
+enum Beside {
+    Hidden,
+    Shown,
 }
 
 #[derive(Clone, Copy)]
@@ -174,54 +189,54 @@ impl<'p> Branch<'p> {
         let at = match self.members.iter().position(|(name, _)| name == first) {
             Some(at) => at,
             None => {
-                self.members.push((first.to_owned(), Node::Branch(Branch::default())));
+                self.members.push((first.to_owned(), Node::default()));
                 self.members.len() - 1
             }
         };
         let Some((_, node)) = self.members.get_mut(at) else { return };
-        match (rest, node) {
-            (Some(rest), Node::Branch(branch)) => branch.insert(rest, value, levels - 1),
-            (Some(rest), leaf) => {
-                let mut branch = Branch::default();
-                branch.insert(rest, value, levels - 1);
-                *leaf = Node::Branch(branch);
-            }
-            (None, node) => {
-                // What has parameters below it keeps them.
-                let keeps = matches!(node, Node::Branch(branch) if !branch.members.is_empty());
-                if !keeps {
-                    *node = Node::Leaf(value);
-                }
-            }
+        match rest {
+            Some(rest) => node.branch.insert(rest, value, levels - 1),
+            None => node.leaf = Some(value),
         }
     }
 
     /// The text of that name, if it is one.
     fn text(&self, name: &str) -> Option<Cow<'p, str>> {
         let node = self.members.iter().find(|(known, _)| known == name);
-        node.and_then(|(_, node)| if let Node::Leaf(leaf) = node { leaf.text() } else { None })
+        node.and_then(|(_, node)| node.leaf?.text())
     }
 
-    fn write(&self, out: &mut String) {
+    fn write(&self, out: &mut String, beside: Beside) {
         let mut object = ObjectWriter::begin(out);
+        self.write_members(&mut object, "", beside);
+        object.end();
+    }
+
+    /// `above` is the path to here, where it could not be made of objects.
+    fn write_members(&self, object: &mut ObjectWriter<'_>, above: &str, beside: Beside) {
         for (name, node) in &self.members {
+            let path = format!("{above}{name}");
             // The twin of another parameter goes before one that bears its name, and has a twin in its place.
             if let Some(text) = name.strip_suffix("_lc").and_then(|stem| self.text(stem)) {
-                write_twin(&mut object, name, Some(text));
+                write_twin(object, &path, Some(text));
                 continue;
             }
-            match node {
-                Node::Branch(branch) => branch.write(object.foreign_key(name)),
-                Node::Leaf(leaf) => {
-                    match leaf {
-                        Leaf::Json(value) => write_with_twins(object.foreign_key(name), *value),
-                        Leaf::Text(text) => write_str(object.foreign_key(name), text),
-                    }
-                    write_twin(&mut object, name, leaf.text());
+            let is_branch = !node.branch.members.is_empty();
+            let Some(leaf) = node.leaf else {
+                node.branch.write(object.foreign_key(&path), beside);
+                continue;
+            };
+            if is_branch && beside == Beside::Hidden {
+                node.branch.write(object.foreign_key(&path), beside);
+            } else {
+                match leaf {
+                    Leaf::Json(value) => write_with_twins(object.foreign_key(&path), value),
+                    Leaf::Text(text) => write_str(object.foreign_key(&path), text),
                 }
+                node.branch.write_members(object, &format!("{path}."), beside);
             }
+            write_twin(object, &path, leaf.text());
         }
-        object.end();
     }
 }
 
@@ -286,6 +301,25 @@ mod tests {
         with(r#"{"a":"short","a.b":"long"}"#, |parameters| {
             assert_eq!((found(parameters, "a"), found(parameters, "a.b")), ("short".into(), "long".into()));
         });
+    }
+
+    /// Who reads a trace looks for what the caller gave.
+    #[test]
+    fn a_trace_shows_a_name_and_a_longer_one() {
+        for (given, shown) in [
+            (r#"{"a":"Short","a.b":"long"}"#, r#"{"a":"Short","a.b":"long","a.b_lc":"long","a_lc":"short"}"#),
+            (r#"{"a.b":1,"a":2}"#, r#"{"a":2,"a.b":1}"#),
+            (r#"{"a":1,"a.b.c":2,"a.b.d":3}"#, r#"{"a":1,"a.b":{"c":2,"d":3}}"#),
+            (r#"{"a":1,"a.b":2,"a.b.c":3}"#, r#"{"a":1,"a.b":2,"a.b.c":3}"#),
+            (r#"{"x":{"y":1},"x.z":2}"#, r#"{"x":{"y":1},"x.z":2}"#),
+            (r#"{"a":1,"a.":2}"#, r#"{"a":1,"a.":2}"#),
+        ] {
+            with(given, |parameters| {
+                let mut tree = String::new();
+                parameters.write_tree(&mut tree);
+                assert_eq!(tree, shown, "{given}");
+            });
+        }
     }
 
     #[test]

@@ -29,17 +29,74 @@ impl Span {
     }
 }
 
+/// What macros and response tokens may add to the offers of one rule, in bytes. Of real rules it is hundreds.
+const MAX_EXPANSION: usize = 4 * 1024 * 1024;
+/// Macros of one rule.
+const MAX_MACROS: usize = 1000;
+/// What they may add to all rules of an artifact, besides four times the artifact's own text.
+const MAX_EXPANSION_OF_ALL: usize = 64 * 1024 * 1024;
+
 /// The arena while it grows.
-#[derive(Debug, Default)]
-pub(super) struct Texts(String);
+#[derive(Debug)]
+pub(super) struct Texts {
+    out: String,
+    /// What may still be added to the rule and to all.
+    room: usize,
+    room_of_all: usize,
+    /// How many macros the rule may still have.
+    macros: usize,
+    /// Why the rule cannot be kept.
+    excess: Option<String>,
+}
 
 impl Texts {
+    /// For an artifact with a text of that length.
+    pub(super) fn new(source_length: usize) -> Self {
+        // What answers have of an artifact is about half of it.
+        let out = String::with_capacity(source_length / 2);
+        let room_of_all = source_length.saturating_mul(4).saturating_add(MAX_EXPANSION_OF_ALL);
+        Texts { out, room: MAX_EXPANSION, room_of_all, macros: MAX_MACROS, excess: None }
+    }
+
+    fn begin_rule(&mut self) {
+        self.room = MAX_EXPANSION;
+        self.macros = MAX_MACROS;
+        self.excess = None;
+    }
+
+    /// Whether so much may be added to what the rule's text has. If not, the rule will be left out, and what is written
+    /// of it does not matter.
+    pub(super) fn may_add(&mut self, bytes: usize) -> bool {
+        if self.excess.is_some() {
+            return false;
+        }
+        match (self.room.checked_sub(bytes), self.room_of_all.checked_sub(bytes)) {
+            (None, _) => {
+                self.excess = Some(format!("macros and response tokens add more than {MAX_EXPANSION} bytes to it"));
+            }
+            (_, None) => {
+                self.excess = Some("macros and response tokens add too much to all rules together".to_owned());
+            }
+            (Some(room), Some(room_of_all)) => (self.room, self.room_of_all) = (room, room_of_all),
+        }
+        self.excess.is_none()
+    }
+
+    /// The same of one more macro.
+    pub(super) fn may_have_macro(&mut self) -> bool {
+        match self.macros.checked_sub(1) {
+            Some(left) => self.macros = left,
+            None => self.excess = Some(format!("it has more than {MAX_MACROS} macros")),
+        }
+        self.excess.is_none()
+    }
+
     pub(super) fn out(&mut self) -> &mut String {
-        &mut self.0
+        &mut self.out
     }
 
     pub(super) fn end(&self) -> u32 {
-        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.out.len()).unwrap_or(u32::MAX)
     }
 
     pub(super) fn since(&self, start: u32) -> Span {
@@ -48,12 +105,12 @@ impl Texts {
 
     pub(super) fn add(&mut self, write: impl FnOnce(&mut String)) -> Span {
         let start = self.end();
-        write(&mut self.0);
+        write(&mut self.out);
         self.since(start)
     }
 
     pub(super) fn into_text(self) -> Box<str> {
-        self.0.into_boxed_str()
+        self.out.into_boxed_str()
     }
 }
 
@@ -136,11 +193,11 @@ pub(super) struct Compiler<'c> {
 }
 
 impl<'c> Compiler<'c> {
-    pub(super) fn new(client: &'c str, response_tokens: Vec<String>) -> Self {
+    pub(super) fn new(client: &'c str, response_tokens: Vec<String>, source_length: usize) -> Self {
         Compiler {
             client,
             response_tokens,
-            texts: Texts::default(),
+            texts: Texts::new(source_length),
             activities: Vec::new(),
             activity_at: Names::default(),
             key_at: Names::default(),
@@ -167,7 +224,11 @@ impl<'c> Compiler<'c> {
         let (key, key_text) = self.key(rule_key);
         let property_tokens = self.property_tokens(property_tokens)?;
         let metrics = metrics(metric_list)?;
+        self.texts.begin_rule();
         let offers = self.offers(options, meta, &metrics)?;
+        if let Some(excess) = self.texts.excess.take() {
+            return Err(excess);
+        }
         let activity = self.activity(activity_id)?;
         let members = self.members(name, consequence);
         Ok(Rule {
@@ -373,10 +434,12 @@ impl<'c> Compiler<'c> {
     fn write_response_tokens(&mut self, meta: Value<'_>) -> Span {
         self.texts.out().push_str("\"responseTokens\":");
         let start = self.texts.end();
-        let out = self.texts.out();
-        out.push_str("{\"activity.decisioningMethod\":\"on-device\"");
+        self.texts.out().push_str("{\"activity.decisioningMethod\":\"on-device\"");
         for token in &self.response_tokens {
-            if let Some(value) = meta.get(token).filter(|_| token != "activity.decisioningMethod") {
+            if let Some(value) = meta.get(token).filter(|_| token != "activity.decisioningMethod")
+                && self.texts.may_add(token.len() + value.raw().len())
+            {
+                let out = self.texts.out();
                 out.push(',');
                 write_str(out, token);
                 out.push(':');

@@ -1,10 +1,12 @@
 //! Traces: why an item of an answer is what it is. Made only when a request asks for them.
 
+use std::collections::HashSet;
+
 use super::artifact::Artifact;
 use super::context::Scope;
 use super::decide::{DecisionRequest, Item};
 use super::rules::Rule;
-use crate::json::{Document, ObjectWriter, Strictness, Value};
+use crate::json::{Document, Kind, ObjectWriter, Strictness, Value};
 
 /// What a trace says of the artifact besides its content.
 #[derive(Debug, Clone)]
@@ -18,10 +20,16 @@ pub(crate) struct TraceFacts<'t> {
     pub retrieved_ms: i64,
 }
 
+/// All traces of an answer, in bytes. A trace has the whole context for each activity, and each of the entries that
+/// answer an mbox has a trace: of a thousand activities on the global mbox it would be gigabytes.
+pub(super) const MAX_TRACES: usize = 16 * 1024 * 1024;
+
 /// The rules that were looked at, by activity in the order of their first ones.
-#[derive(Default)]
 pub(super) struct Evaluation<'a> {
     targets: Vec<Target<'a>>,
+    /// For contexts, in bytes.
+    room: usize,
+    is_cut: bool,
 }
 
 struct Target<'a> {
@@ -34,12 +42,22 @@ struct Target<'a> {
 }
 
 impl<'a> Evaluation<'a> {
+    /// `room` is what the traces of the answer may still have, in bytes.
+    pub(super) fn new(room: usize) -> Self {
+        Evaluation { targets: Vec::new(), room, is_cut: false }
+    }
+
     pub(super) fn note(&mut self, rule: &'a Rule, matched: bool, scope: &Scope<'_, '_>) {
         let at = match self.targets.iter().position(|target| target.activity == rule.activity) {
             Some(at) => at,
+            None if self.room == 0 => {
+                self.is_cut = true;
+                return;
+            }
             None => {
                 let mut context = String::with_capacity(1024);
                 scope.write(&mut context);
+                self.room = self.room.saturating_sub(context.len());
                 let (matched, unmatched) = (Vec::new(), Vec::new());
                 self.targets.push(Target { activity: rule.activity, first: rule, context, matched, unmatched });
                 self.targets.len() - 1
@@ -51,33 +69,60 @@ impl<'a> Evaluation<'a> {
     }
 }
 
+/// Where a trace is written, and how much of it, in bytes.
+pub(super) struct Paper<'o> {
+    pub out: &'o mut String,
+    pub room: usize,
+}
+
 impl TraceFacts<'_> {
-    /// Writes the trace of one item. `chosen` are the rules in the answer, each with its impression.
+    /// Writes the trace of one item. `chosen` are the rules in the answer, each with its impression. What goes beyond
+    /// the room is left out, and the trace says so.
     pub(super) fn write<'a>(
         &self,
-        out: &mut String,
+        paper: Paper<'_>,
         artifact: &Artifact,
         request: &DecisionRequest<'_>,
         item: Item<'_, '_>,
         chosen: impl Iterator<Item = (&'a Rule, Option<&'a str>)>,
         evaluation: &Evaluation<'_>,
     ) {
+        let Paper { out, room } = paper;
+        let start = out.len();
+        let end = start.saturating_add(room);
         let mut trace = ObjectWriter::begin(out);
+        if room == 0 {
+            trace.boolean(TRUNCATED, true);
+            trace.end();
+            return;
+        }
         trace.string("clientCode", request.client);
         self.write_artifact(trace.key("artifact"), artifact);
         write_profile(trace.key("profile"), request.id);
         write_request(trace.key("request"), request, item);
-        write_campaigns(trace.key("campaigns"), artifact, chosen);
-        let out = trace.key("evaluatedCampaignTargets");
-        out.push('[');
+        let mut is_cut = write_campaigns(trace.key("campaigns"), artifact, chosen, end);
+        let list = trace.key("evaluatedCampaignTargets");
+        list.push('[');
         for (at, target) in evaluation.targets.iter().enumerate() {
-            if at > 0 {
-                out.push(',');
+            if list.len() > end {
+                is_cut = true;
+                break;
             }
-            target.write(out, artifact);
+            if at > 0 {
+                list.push(',');
+            }
+            target.write(list, artifact);
         }
-        out.push(']');
+        list.push(']');
+        if is_cut || evaluation.is_cut {
+            trace.boolean(TRUNCATED, true);
+        }
         trace.end();
+        let shallow = out.get(start..).filter(|written| levels(written) > MAX_LEVELS).map(without_depth);
+        if let Some(shallow) = shallow {
+            out.truncate(start);
+            out.push_str(&shallow);
+        }
     }
 
     fn write_artifact(&self, out: &mut String, artifact: &Artifact) {
@@ -97,6 +142,70 @@ impl TraceFacts<'_> {
         }
         object.end();
     }
+}
+
+/// In a trace that does not have everything.
+const TRUNCATED: &str = "truncated";
+
+/// Objects and arrays in each other. With what an envelope has around a trace it is as much as common readers of JSON
+/// take, typed answers' own included. A request may have that many itself, and dots of a parameter's name more.
+const MAX_LEVELS: usize = 122;
+
+/// How many objects and arrays are in each other in a JSON text.
+fn levels(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut in_string, mut is_escaped) = (false, false);
+    for byte in text.bytes() {
+        match (in_string, byte) {
+            (true, _) if is_escaped => is_escaped = false,
+            (true, b'\\') => is_escaped = true,
+            (_, b'"') => in_string = !in_string,
+            (false, b'{' | b'[') => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            (false, b'}' | b']') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// A trace in which objects and arrays that are too deep are empty.
+fn without_depth(trace: &str) -> String {
+    fn write(out: &mut String, value: Value<'_>) {
+        match value.kind() {
+            Kind::Object => {
+                let mut object = ObjectWriter::begin(out);
+                for (key, member) in value.members() {
+                    write(object.foreign_key(&key), member);
+                }
+                object.end();
+            }
+            Kind::Array => {
+                out.push('[');
+                for (at, element) in value.elements().enumerate() {
+                    if at > 0 {
+                        out.push(',');
+                    }
+                    write(out, element);
+                }
+                out.push(']');
+            }
+            _ => out.push_str(value.raw()),
+        }
+    }
+    let mut out = String::with_capacity(trace.len());
+    let mut object = ObjectWriter::begin(&mut out);
+    // What an outline has not indexed looks empty.
+    if let Ok(document) = Document::outline(trace, Strictness::Artifact, MAX_LEVELS) {
+        for (key, member) in document.root().members().filter(|(key, _)| key != TRUNCATED) {
+            write(object.foreign_key(&key), member);
+        }
+    }
+    object.boolean(TRUNCATED, true);
+    object.end();
+    out
 }
 
 /// Calls with the value of a JSON text that is known to be one.
@@ -151,12 +260,13 @@ fn write_request(out: &mut String, request: &DecisionRequest<'_>, item: Item<'_,
     object.end();
 }
 
-/// What is in the answer, by activity.
+/// What is in the answer, by activity, until the text has that length. Whether something is left out.
 fn write_campaigns<'a>(
     out: &mut String,
     artifact: &Artifact,
     chosen: impl Iterator<Item = (&'a Rule, Option<&'a str>)>,
-) {
+    end: usize,
+) -> bool {
     struct Campaign<'a> {
         rule: &'a Rule,
         offers: Vec<String>,
@@ -179,8 +289,13 @@ fn write_campaigns<'a>(
         });
         campaign.notifications.extend(notification);
     }
+    let mut is_cut = false;
     out.push('[');
     for (at, campaign) in campaigns.iter().enumerate() {
+        if out.len() > end {
+            is_cut = true;
+            break;
+        }
         if at > 0 {
             out.push(',');
         }
@@ -203,6 +318,7 @@ fn write_campaigns<'a>(
         object.end();
     }
     out.push(']');
+    is_cut
 }
 
 fn write_list<S: AsRef<str>>(out: &mut String, elements: &[S]) {
@@ -237,11 +353,12 @@ impl Target<'_> {
 
 /// The audiences of some rules, each once.
 fn segments(artifact: &Artifact, rules: &[&Rule]) -> Vec<String> {
+    let mut known = HashSet::new();
     let mut segments: Vec<String> = Vec::new();
     for rule in rules {
         with_value(rule.meta.of(&artifact.source), |meta| {
             for audience in meta.get("audience.ids").into_iter().flat_map(Value::elements) {
-                if !segments.iter().any(|known| known == audience.raw()) {
+                if known.insert(audience.raw().to_owned()) {
                     segments.push(audience.raw().to_owned());
                 }
             }
@@ -259,4 +376,19 @@ fn conditions<'a>(artifact: &'a Artifact, rules: &[&Rule]) -> Vec<&'a str> {
         if is_huge { "null" } else { text }
     };
     rules.iter().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_deep_is_empty_and_the_rest_stays() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        let text = format!(r#"{{"a\"[":"[[","b":{},"c":[1,{{"d":null}}]}}"#, nested(200));
+        assert_eq!((levels(&text), levels("[]"), levels("\"[\"")), (201, 1, 0));
+        let shallow = without_depth(&text);
+        let kept = nested(MAX_LEVELS);
+        assert_eq!(shallow, format!(r#"{{"a\"[":"[[","b":{kept},"c":[1,{{"d":null}}],"truncated":true}}"#));
+    }
 }

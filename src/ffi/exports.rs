@@ -185,7 +185,7 @@ pub extern "C" fn target_client_free(client: *mut target_client) {
 /// @return TARGET_OK.
 ///         TARGET_ERR_PENDING: the wait ended first; the message has the reason of the last failed download.
 ///         TARGET_ERR_CLOSED: the client is closed, or was closed meanwhile.
-///         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library.
+///         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library, to wait: looking is allowed there.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_client_wait_ready(
     client: *mut target_client,
@@ -223,9 +223,10 @@ pub extern "C" fn target_client_refresh(client: *mut target_client, result: *mut
 ///   {"calls":{"get_offers":n,"get_attributes":n,"send_notifications":n,"in_flight":n},
 ///    "requests":n,          HTTP requests to delivery hosts, "retries" included
 ///    "retries":n,
-///    "errors":{"<phase>":n},          refused calls ("validate") and failed HTTP requests, by phase
+///    "errors":{"<phase>":n},          see below
 ///    "connections":{"open":n,"opened":n,"reused":n},
 ///    "notifications":{"acknowledged":n,"not_processed":n,"rejected":n,"unknown":n},
+///                                    of target_send_notifications and its asynchronous form
 ///    "completions_lost":n,          see target_next_completion
 ///    "decisions":n,                 calls decided on this machine
 ///    "rule_errors":n,               conditions that could not be evaluated: their rules did not match
@@ -237,6 +238,15 @@ pub extern "C" fn target_client_refresh(client: *mut target_client, result: *mut
 ///                "age_ms":n,        since it was downloaded
 ///                "checked_ms":n,    since the CDN last said that it is current
 ///                "rules":n,"skipped_rules":n,"downloads":n,"not_modified":n,"failures":n}}
+///
+/// The keys of "errors" are the values of "phase" in error objects, and only those that have occurred are there:
+/// "validate" counts calls that were refused, "decide" calls to be decided on this machine without an artifact, and
+/// "resolve", "connect", "tls", "proxy", "send", "receive" and "response" HTTP requests to delivery hosts that failed
+/// there, each attempt of a call.
+///
+/// A notification is counted in one of "notifications": in "acknowledged" when the edge's answer has its id, in
+/// "not_processed" when a successful answer leaves it out or it was never sent, in "rejected" when the edge refused
+/// the request, and in "unknown" when the request was sent and not answered.
 ///
 /// "artifact" is null for a server-side client. While there is no artifact, its "version", "etag", "age_ms" and
 /// "checked_ms" are null.
@@ -512,7 +522,7 @@ pub extern "C" fn target_send_notifications_async(
 ///
 /// @return The call's own status.
 ///         TARGET_ERR_PENDING: the call goes on; nothing is lost.
-///         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library, and the call has not finished.
+///         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library to wait, and the call has not finished.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_request_wait(
     request: *mut target_request,

@@ -11,12 +11,17 @@ pub(crate) const MAX_DEPTH: usize = 127;
 pub(crate) enum Strictness {
     /// Escapes that name half a surrogate pair are refused: such text has no UTF-8 form, so it could not be sent.
     Options,
+    /// As options; but `artifact_payload`, a member of the outermost object, is read as an artifact.
+    Configuration,
     /// Such escapes pass and read as U+FFFD: an answer is never refused for its content.
     Answer,
     /// As an answer; and what is nested deeper than [`MAX_DEPTH`] passes unread ([`Value::is_too_deep`]), so that one
     /// absurd rule does not take the others with it.
     Artifact,
 }
+
+/// The key of an artifact in a configuration, in both spellings.
+const PAYLOAD_KEYS: [&str; 2] = ["artifact_payload", "artifactPayload"];
 
 /// JSON's six kinds of value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -325,7 +330,8 @@ impl<'a, I: Index> Parser<'a, I> {
                 let unit = hex4(self.bytes, self.at + 1)
                     .ok_or_else(|| Box::new(ParseError::at(start, "\\u without four hexadecimal digits")))?;
                 self.at += 5;
-                if self.strictness != Strictness::Options || !(0xD800..=0xDFFF).contains(&unit) {
+                let is_strict = matches!(self.strictness, Strictness::Options | Strictness::Configuration);
+                if !is_strict || !(0xD800..=0xDFFF).contains(&unit) {
                     return Ok(());
                 }
                 let low = self
@@ -477,9 +483,16 @@ impl<'a, I: Index> Parser<'a, I> {
             if self.peek() == Some(b'n') {
                 flags |= HAS_NULL_MEMBER;
             }
-            match self.value(depth + 1) {
+            let name = self.text.get(key + 1..key_end - 1).unwrap_or("");
+            let strictness = self.strictness;
+            if depth == 0 && strictness == Strictness::Configuration && PAYLOAD_KEYS.contains(&name) {
+                self.strictness = Strictness::Artifact;
+            }
+            let inner = self.value(depth + 1);
+            self.strictness = strictness;
+            match inner {
                 Ok(inner) => flags |= inner,
-                Err(error) => return Err(error.inside_key(self.text.get(key + 1..key_end - 1).unwrap_or(""))),
+                Err(error) => return Err(error.inside_key(name)),
             }
             match self.next_mark() {
                 Some(b',') => self.at += 1,

@@ -92,7 +92,11 @@ impl<'d> Member<'d> {
             return Err(self.wrong("an integer"));
         }
         self.value.as_i64().ok_or_else(|| {
-            TargetError::invalid_options(self.path(), format!("`{}` must be an integer of 64 bits", self.path()))
+            let raw = self.value.raw();
+            let is_fraction = raw.parse::<f64>().is_ok_and(|number| number.fract() != 0.0);
+            let reason =
+                if is_fraction { "an integer, without a fraction" } else { "an integer; this one is too large" };
+            TargetError::invalid_options(self.path(), format!("`{}` must be {reason}", self.path()))
         })
     }
 

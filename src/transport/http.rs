@@ -186,6 +186,11 @@ impl HttpTransport {
     }
 }
 
+/// A compressed answer of that status without content. ureq does not tell whether it has a length.
+#[derive(Debug, thiserror::Error)]
+#[error("answered {0}: the compressed answer is empty or ends too early")]
+struct NothingIn(u16);
+
 const MAX_EXPLANATION: u64 = 64 * 1024;
 
 fn is_success(status: u16) -> bool {
@@ -203,7 +208,16 @@ fn read_body(response: &mut Response<Body>, limit: u64) -> Result<Vec<u8>, ureq:
         // The status says all that matters, even if what explains it does not come.
         _ if !is_success(status) => body.truncate(limit as usize),
         Ok(_) => return Err(ureq::Error::BodyExceedsLimit(limit)),
-        Err(error) => return Err(error.into()),
+        // Some servers call compressed what is not there.
+        Err(_) if status == 204 => body.clear(),
+        Err(error) => {
+            return Err(match error.into() {
+                ureq::Error::Decompress(coding, io) if body.is_empty() && io.kind() == io::ErrorKind::UnexpectedEof => {
+                    ureq::Error::Decompress(coding, io::Error::new(io.kind(), NothingIn(status)))
+                }
+                error => error,
+            });
+        }
     }
     Ok(body)
 }
@@ -392,7 +406,10 @@ fn describe(error: &ureq::Error, phase: Phase, tls_error: Option<&rustls::Error>
         ureq::Error::BodyExceedsLimit(limit) => format!("the answer has more than {limit} bytes"),
         ureq::Error::LargeResponseHeader(..) => format!("the answer's header has more than {BUFFER_SIZE} bytes"),
         ureq::Error::Decompress(_, io) if io.kind() == io::ErrorKind::UnexpectedEof => {
-            "the compressed answer ends too early".to_owned()
+            match io.get_ref().and_then(|source| source.downcast_ref::<NothingIn>()) {
+                Some(nothing) => nothing.to_string(),
+                None => "the compressed answer ends too early".to_owned(),
+            }
         }
         ureq::Error::Decompress(..) => "the answer cannot be decompressed".to_owned(),
         ureq::Error::Protocol(_) | ureq::Error::Http(_) if matches!(phase, Phase::Resolve | Phase::Send) => {

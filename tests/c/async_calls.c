@@ -277,6 +277,9 @@ static void waits_are_refused(struct inside *inside) {
     CHECK_CALL(TARGET_ERR_WOULD_DEADLOCK, target_client_wait_ready(client, FOREVER, &result), result);
     CHECK_CALL(TARGET_ERR_WOULD_DEADLOCK, target_flush(client, FOREVER, &result), result);
     CHECK_CALL(TARGET_ERR_WOULD_DEADLOCK, target_request_wait(inside->unfinished, FOREVER, &result), result);
+    /* To look is no wait. */
+    CHECK_CALL(TARGET_ERR_PENDING, target_request_wait(inside->unfinished, 0, &result), result);
+    CHECK_CALL(TARGET_OK, target_client_wait_ready(client, 0, &result), result);
     /* Does nothing, or what follows would not work. */
     target_client_free(client);
 }

@@ -2,6 +2,7 @@
 
 use adobe_target::TargetError;
 use adobe_target::local_edge::{Fault, LocalEdge, Route};
+use adobe_target::{LogLevel, set_logger};
 use serde_json::{Value, json};
 
 use crate::support::{LONG, ORGANIZATION, body, edge, parsed};
@@ -286,4 +287,23 @@ fn a_trace_of_an_endless_version_is_json() {
     let seen = &answer["trace"][0];
     assert!(seen.is_object(), "{answer}");
     assert!(!answer.to_string().contains("Infinity"));
+}
+
+/// Adobe's CDN is asked every five minutes at the most; who wants more often is told.
+#[test]
+fn a_polling_interval_that_is_raised_is_told_once() {
+    let lines = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let kept = std::sync::Arc::clone(&lines);
+    let keep = move |level: LogLevel, line: &str| {
+        if line.contains("polling_interval") {
+            kept.lock().unwrap().push((level, line.to_owned()));
+        }
+    };
+    set_logger(Some((LogLevel::Warn, Box::new(keep))));
+    for interval in [0, 1_000, 300_000] {
+        on_device(&artifact([("home", vec![])]), json!({"polling_interval": interval}));
+    }
+    set_logger(None);
+    let expected = "`polling_interval` of 1000 ms is raised to 300000, the least that Adobe's CDN is asked with";
+    assert_eq!(*lines.lock().unwrap(), [(LogLevel::Warn, expected.to_owned())]);
 }

@@ -60,8 +60,11 @@ fn with_one_remote_need_the_whole_request_goes_to_the_edge() {
         let sent = asked(&edge);
         assert_eq!(sent.len(), 1, "{prefetch}");
         // All of it, in the caller's words.
-        let names = |body: &Value| body["prefetch"]["mboxes"].as_array().map(Vec::len);
-        assert_eq!(names(&sent[0]), names(&json!({"prefetch": prefetch})));
+        let mut whole = prefetch.clone();
+        for (at, mbox) in whole.get_mut("mboxes").and_then(Value::as_array_mut).into_iter().flatten().enumerate() {
+            mbox["index"] = json!(at);
+        }
+        assert_eq!(sent[0]["prefetch"], whole);
         assert_eq!(answer["request"], sent[0]);
         assert!(answer["response"]["edgeHost"].is_string(), "the edge's own answer");
     }
@@ -93,8 +96,8 @@ fn a_call_may_choose_its_own_method() {
     };
     assert_eq!(call("server-side", "home")["decisioning_method"], "server-side");
     assert_eq!(asked(&edge).len(), 1);
-    assert_eq!(call("on-device", "hero")["decisioning_method"], "on-device");
-    assert_eq!(call("on-device", "hero")["remote_mboxes"], json!(["hero"]));
+    let meta = json!({"decisioning_method": "on-device", "remote_mboxes": ["hero"], "remote_views": []});
+    assert_eq!(call("on-device", "hero"), meta);
     assert_eq!(asked(&edge).len(), 0);
 }
 
@@ -105,8 +108,11 @@ fn notifications_go_to_the_edge_whatever_the_method() {
         let client = hybrid(&edge, &partly_remote(), json!({"decisioning_method": method}));
         let options = json_options(crate::support::notify([crate::support::display("1")]));
         let answer = parsed(&client.send_notifications_json(&options).unwrap());
-        assert_eq!(answer["meta"]["notifications"]["acknowledged"], json!(["1"]));
-        assert_eq!(asked(&edge).len(), 1);
+        assert_eq!(answer["meta"]["decisioning_method"], "server-side");
+        assert_eq!(answer["meta"]["notifications"], json!({"acknowledged": ["1"], "unacknowledged": []}));
+        let sent = asked(&edge);
+        assert_eq!(sent.len(), 1);
+        assert_eq!(crate::support::notification_ids(&sent[0]), ["1"]);
     }
 }
 
@@ -131,6 +137,8 @@ fn without_an_artifact_on_device_calls_are_not_ready() {
     assert!(message.ends_with(" answered 503: no artifact"), "{message}");
     assert_eq!((&facts["http_status"], &facts["retryable"]), (&json!(503), &json!(true)));
     assert!(matches!(client.get_attributes_json("[\"home\"]", "{}"), Err(TargetError::NotReady(_))));
+    assert_eq!(asked(&edge), [] as [Value; 0]);
+    assert_eq!(client.stats().decisions, 0);
 }
 
 #[test]
@@ -178,6 +186,7 @@ fn a_server_side_client_has_no_artifact_to_refresh_and_none_to_decide_from() {
     let answer = client.get_offers(&options.clone().decisioning_method(DecisioningMethod::Hybrid)).unwrap();
     assert_eq!(answer.meta.decisioning_method, "server-side");
     assert_eq!(answer.meta.edge_reason, Some(EdgeReason::NotReady));
+    assert_eq!(asked(&edge).len(), 1, "the one that is hybrid");
     assert_eq!(client.get_offers(&options).unwrap().meta.edge_reason, None);
 }
 

@@ -26,15 +26,13 @@ pub fn builder(edge: &LocalEdge) -> ClientBuilder {
 }
 
 pub fn builder_for(server_domain: String) -> ClientBuilder {
-    let mut retry = RetryPolicy::default();
-    retry.base_delay = Duration::from_millis(1);
     TargetClient::builder("acme", ORGANIZATION)
         .server_domain(server_domain)
         .secure(false)
         .proxy(ProxySetting::None)
         .timeout(LONG)
         .connect_timeout(LONG)
-        .retry(retry)
+        .retry(RetryPolicy::default().base_delay(Duration::from_millis(1)))
         .fixed_clock_ms(NOW)
 }
 

@@ -225,6 +225,10 @@ fn download(shared: &Shared) -> Result<Brought, Failed> {
         error.details_mut().retry_after_ms = retry_after.map(|wait| wait.as_millis() as u64);
         return Err(Failed { error, retry_after });
     }
+    if answer.body.is_empty() {
+        let message = format!("{} answered 200: the answer is empty instead of an artifact", host(&location.url));
+        return Err(TargetError::invalid_response(message).into());
+    }
     accept(shared, answer)
 }
 

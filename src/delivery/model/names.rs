@@ -163,7 +163,8 @@ names! {
 }
 
 names! {
-    /// Where decisions are made, as telemetry reports it (component `DecisioningMethod`).
+    /// Where decisions are made, as telemetry reports it (component `DecisioningMethod` of the API). What a client or a
+    /// call is set to is [`adobe_target::DecisioningMethod`](crate::DecisioningMethod).
     DecisioningMethod {
         /// On Target's servers.
         ServerSide = "server-side",

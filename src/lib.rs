@@ -77,6 +77,7 @@
 #![warn(missing_docs)]
 
 mod builder;
+mod call;
 mod calls;
 mod client;
 mod clock;
@@ -103,6 +104,7 @@ mod options;
 mod pending;
 mod process;
 mod server_side;
+mod shared;
 mod stats;
 mod sync;
 mod transport;

@@ -7,10 +7,10 @@ use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use crate::calls::Calls;
-use crate::client::Shared;
 use crate::envelope::{Attributes, Offers, RawEnvelope};
 use crate::error::TargetError;
 use crate::process;
+use crate::shared::Shared;
 use crate::stats::Stats;
 use crate::sync::lock;
 use crate::transport::control::{CallControl, End};

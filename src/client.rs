@@ -12,13 +12,15 @@ use crate::delivery::limits::mbox_names as mbox_names_of;
 use crate::envelope::{Attributes, Offers, RawEnvelope};
 use crate::error::{DeliveryCounts, TargetError};
 use crate::events::EventCallback;
+use crate::log;
 use crate::options::{CallOptions, Operation, parse_mbox_names};
 use crate::pending::{After, AsyncCall, PendingAttributes, PendingOffers, then};
+use crate::per_process::{Current, PerProcess};
 use crate::process;
-use crate::shared::Shared;
+use crate::shared::{Connected, Shared};
 use crate::stats::ClientStats;
 use crate::transport::Transport;
-use crate::transport::http::HttpTransport;
+use crate::transport::http::{HttpSettings, HttpTransport};
 use crate::transport::tcp::ConnectionCounts;
 
 /// A client of Target's Delivery API for one client code and organization.
@@ -27,12 +29,17 @@ use crate::transport::tcp::ConnectionCounts;
 /// `close_timeout` at the most) and joins its threads.
 #[doc(alias = "target_client")]
 pub struct TargetClient {
-    shared: Arc<Shared>,
+    config: Arc<ClientConfig>,
+    connect: Box<Connect>,
+    shared: PerProcess<Shared>,
 }
+
+/// Opens a transport of its own for each process.
+type Connect = dyn Fn() -> Connected + Send + Sync;
 
 impl std::fmt::Debug for TargetClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TargetClient").field("client", &self.shared.config.client).finish_non_exhaustive()
+        f.debug_struct("TargetClient").field("client", &self.config.client).finish_non_exhaustive()
     }
 }
 
@@ -51,30 +58,65 @@ impl TargetClient {
     #[doc(alias = "target_client_create")]
     pub fn new(mut config: ClientConfig) -> Result<Self, TargetError> {
         config.validate()?;
-        let transport = HttpTransport::new(&config)?;
-        let connections = Arc::clone(transport.counts());
-        Self::with_transport(config, Arc::new(transport), connections)
+        let settings = HttpSettings::read(&config)?;
+        Self::connected_by(config, move |config| {
+            let transport = HttpTransport::open(config, &settings);
+            let connections = Arc::clone(transport.counts());
+            Connected { transport: Arc::new(transport), connections }
+        })
     }
 
     /// The seam for tests that script the edge. The configuration is a valid one.
     pub(crate) fn with_transport(
-        mut config: ClientConfig,
+        config: ClientConfig,
         transport: Arc<dyn Transport>,
         connections: Arc<ConnectionCounts>,
     ) -> Result<Self, TargetError> {
+        Self::connected_by(config, move |_| Connected {
+            transport: Arc::clone(&transport),
+            connections: Arc::clone(&connections),
+        })
+    }
+
+    fn connected_by(
+        mut config: ClientConfig,
+        connect: impl Fn(&ClientConfig) -> Connected + Send + Sync + 'static,
+    ) -> Result<Self, TargetError> {
+        process::watch_forks();
+        let generation = process::generation();
         // The artifact keeps its text itself; here it would stay as long as the client.
         let payload = config.artifact_payload.take();
-        let shared = Arc::new(Shared::begin(config, payload, transport, connections)?);
+        let config = Arc::new(config);
+        let of_connect = Arc::clone(&config);
+        let connect = Box::new(move || connect(&of_connect));
+        let shared = Arc::new(Shared::begin(&config, payload, connect())?);
         if let Some(on_device) = &shared.on_device {
             // That it is not ready in time is no error: the host asks or waits.
-            let _ = on_device.wait_ready(Some(shared.config.maximum_wait_ready));
+            let _ = on_device.wait_ready(Some(config.maximum_wait_ready));
         }
-        Ok(TargetClient { shared })
+        Ok(TargetClient { config, connect, shared: PerProcess::new(generation, shared) })
+    }
+
+    /// What takes part in calls of this process. Costs one atomic load, except in the first call of a forked child,
+    /// which starts everything again.
+    #[inline]
+    fn shared(&self) -> Result<Current<'_, Shared>, TargetError> {
+        let mut is_new = false;
+        let shared = self.shared.get(process::generation(), |inherited| {
+            // A logger that used the client now would wait for itself.
+            let _muted = log::mute();
+            is_new = true;
+            Shared::begin_in_child(&self.config, inherited, (self.connect)())
+        })?;
+        if is_new {
+            log::info(format_args!("a forked child has started a client of its parent's again"));
+        }
+        Ok(shared)
     }
 
     /// The artifact's source, for those who put one into force by hand.
-    pub(crate) fn source(&self) -> Option<&Source> {
-        self.shared.on_device.as_ref().map(|on_device| &on_device.source)
+    pub(crate) fn with_source<R>(&self, look: impl FnOnce(Option<&Source>) -> R) -> Result<R, TargetError> {
+        Ok(look(self.shared()?.on_device.as_ref().map(|on_device| &on_device.source)))
     }
 
     /// Asks for offers: `execute` shows them now, `prefetch` later. Blocks until the edge has answered.
@@ -83,7 +125,7 @@ impl TargetClient {
     /// Every [`TargetError`] but those of queue and storage.
     #[doc(alias = "target_get_offers")]
     pub fn get_offers(&self, options: &CallOptions) -> Result<Offers, TargetError> {
-        self.shared.run(Operation::GetOffers, &[], &options.to_json()?)?.to_offers()
+        self.shared()?.run(Operation::GetOffers, &[], &options.to_json()?)?.to_offers()
     }
 
     /// Asks for JSON offers as attributes: each mbox that the request does not name is executed.
@@ -97,8 +139,9 @@ impl TargetClient {
         options: &CallOptions,
     ) -> Result<Attributes, TargetError> {
         let names = mbox_names_of(mbox_names.into_iter().map(|name| name.as_ref().to_owned()));
-        let names = self.shared.judged_names(names)?;
-        self.shared.run(Operation::GetAttributes, &names, &options.to_json()?)?.to_attributes()
+        let shared = self.shared()?;
+        let names = shared.judged_names(names)?;
+        shared.run(Operation::GetAttributes, &names, &options.to_json()?)?.to_attributes()
     }
 
     /// Reports what visitors saw and clicked. Blocks until the edge has answered; more than 50 notifications
@@ -109,7 +152,7 @@ impl TargetClient {
     /// became of each notification.
     #[doc(alias = "target_send_notifications")]
     pub fn send_notifications(&self, options: &CallOptions) -> Result<Offers, TargetError> {
-        self.shared.run(Operation::SendNotifications, &[], &options.to_json()?)?.to_offers()
+        self.shared()?.run(Operation::SendNotifications, &[], &options.to_json()?)?.to_offers()
     }
 
     /// [`TargetClient::get_offers`] on a thread of the library. A result that nobody takes by the handle waits
@@ -119,7 +162,9 @@ impl TargetClient {
     /// What can be judged before anything is sent; [`TargetError::QueueFull`] when too many calls wait.
     #[doc(alias = "target_get_offers_async")]
     pub fn get_offers_async(&self, options: &CallOptions) -> Result<PendingOffers, TargetError> {
-        self.shared.start(Operation::GetOffers, &[], &options.to_json()?, After::Completion, &|_| {}).map(PendingOffers)
+        self.shared()?
+            .start(Operation::GetOffers, &[], &options.to_json()?, After::Completion, &|_| {})
+            .map(PendingOffers)
     }
 
     /// [`TargetClient::get_attributes`] on a thread of the library.
@@ -133,8 +178,9 @@ impl TargetClient {
         options: &CallOptions,
     ) -> Result<PendingAttributes, TargetError> {
         let names = mbox_names_of(mbox_names.into_iter().map(|name| name.as_ref().to_owned()));
-        let names = self.shared.judged_names(names)?;
-        self.shared
+        let shared = self.shared()?;
+        let names = shared.judged_names(names)?;
+        shared
             .start(Operation::GetAttributes, &names, &options.to_json()?, After::Completion, &|_| {})
             .map(PendingAttributes)
     }
@@ -145,7 +191,7 @@ impl TargetClient {
     /// As [`TargetClient::get_offers_async`].
     #[doc(alias = "target_send_notifications_async")]
     pub fn send_notifications_async(&self, options: &CallOptions) -> Result<PendingOffers, TargetError> {
-        self.shared
+        self.shared()?
             .start(Operation::SendNotifications, &[], &options.to_json()?, After::Completion, &|_| {})
             .map(PendingOffers)
     }
@@ -162,7 +208,7 @@ impl TargetClient {
         err_callback: impl FnOnce(TargetError) + Send + 'static,
     ) -> Result<PendingOffers, TargetError> {
         let after = then(RawEnvelope::to_offers, callback, err_callback);
-        self.shared.start(Operation::SendNotifications, &[], &options.to_json()?, after, &|_| {}).map(PendingOffers)
+        self.shared()?.start(Operation::SendNotifications, &[], &options.to_json()?, after, &|_| {}).map(PendingOffers)
     }
 
     /// [`TargetClient::get_offers_async`] that hands the result to one of two callbacks, on a thread of the
@@ -177,7 +223,7 @@ impl TargetClient {
         err_callback: impl FnOnce(TargetError) + Send + 'static,
     ) -> Result<PendingOffers, TargetError> {
         let after = then(RawEnvelope::to_offers, callback, err_callback);
-        self.shared.start(Operation::GetOffers, &[], &options.to_json()?, after, &|_| {}).map(PendingOffers)
+        self.shared()?.start(Operation::GetOffers, &[], &options.to_json()?, after, &|_| {}).map(PendingOffers)
     }
 
     /// [`TargetClient::get_offers`] from options as JSON to the result as JSON: what the C ABI does. Nothing of
@@ -186,7 +232,7 @@ impl TargetClient {
     /// # Errors
     /// As [`TargetClient::get_offers`], and [`TargetError::InvalidJson`].
     pub fn get_offers_json(&self, options: &str) -> Result<String, TargetError> {
-        self.shared.run(Operation::GetOffers, &[], options).map(|envelope| envelope.to_json())
+        self.shared()?.run(Operation::GetOffers, &[], options).map(|envelope| envelope.to_json())
     }
 
     /// [`TargetClient::get_attributes`] as [`TargetClient::get_offers_json`] does it. `mbox_names` is a JSON
@@ -195,8 +241,9 @@ impl TargetClient {
     /// # Errors
     /// As [`TargetClient::get_offers_json`].
     pub fn get_attributes_json(&self, mbox_names: &str, options: &str) -> Result<String, TargetError> {
-        let names = self.shared.judged_names(parse_mbox_names(mbox_names))?;
-        self.shared.run(Operation::GetAttributes, &names, options).map(|envelope| envelope.to_json())
+        let shared = self.shared()?;
+        let names = shared.judged_names(parse_mbox_names(mbox_names))?;
+        shared.run(Operation::GetAttributes, &names, options).map(|envelope| envelope.to_json())
     }
 
     /// [`TargetClient::send_notifications`] as [`TargetClient::get_offers_json`] does it.
@@ -204,7 +251,7 @@ impl TargetClient {
     /// # Errors
     /// As [`TargetClient::get_offers_json`].
     pub fn send_notifications_json(&self, options: &str) -> Result<String, TargetError> {
-        self.shared.run(Operation::SendNotifications, &[], options).map(|envelope| envelope.to_json())
+        self.shared()?.run(Operation::SendNotifications, &[], options).map(|envelope| envelope.to_json())
     }
 
     /// Decides one mbox on this machine, from texts instead of a request: about as fast as a look-up. Needs an
@@ -214,10 +261,11 @@ impl TargetClient {
     /// [`TargetError::InvalidOptions`] without an mbox or a visitor id, [`TargetError::NotReady`] without an
     /// artifact, [`TargetError::Closed`] after close.
     pub fn decide_mbox(&self, query: &MboxQuery<'_>) -> Result<MboxDecision, TargetError> {
-        if self.shared.calls.is_closed() {
+        let shared = self.shared()?;
+        if shared.calls.is_closed() {
             return Err(TargetError::closed());
         }
-        self.shared.decide_mbox(query)
+        shared.decide_mbox(query)
     }
 
     /// Starts a call from JSON options, for the C ABI. `begun` has the handle before anything else can happen
@@ -231,8 +279,9 @@ impl TargetClient {
         after: After,
         begun: &dyn Fn(&Arc<AsyncCall>),
     ) -> Result<Arc<AsyncCall>, TargetError> {
-        let names = mbox_names.map_or(Ok(Vec::new()), |text| self.shared.judged_names(parse_mbox_names(text)))?;
-        self.shared.start(operation, &names, options, after, begun)
+        let shared = self.shared()?;
+        let names = mbox_names.map_or(Ok(Vec::new()), |text| shared.judged_names(parse_mbox_names(text)))?;
+        shared.start(operation, &names, options, after, begun)
     }
 
     /// Takes one finished asynchronous call that was started without callbacks: its id and its result as JSON.
@@ -246,7 +295,8 @@ impl TargetClient {
         &self,
         timeout: Option<Duration>,
     ) -> Result<(u64, Result<String, TargetError>), TargetError> {
-        let call = self.shared.completions.next(timeout, &self.shared.calls)?;
+        let shared = self.shared()?;
+        let call = shared.completions.next(timeout, &shared.calls)?;
         let result = match call.outcome() {
             Some(outcome) => outcome.as_ref().as_ref().map(RawEnvelope::to_json).map_err(Clone::clone),
             None => Err(TargetError::internal("a completion without a result")),
@@ -260,7 +310,7 @@ impl TargetClient {
     /// [`TargetError::Pending`] when none came in time, [`TargetError::Closed`] when no more will come.
     #[doc(alias = "target_next_event")]
     pub fn next_event(&self, timeout: Option<Duration>) -> Result<String, TargetError> {
-        self.shared.edge.events.next(timeout)
+        self.shared()?.edge.events.next(timeout)
     }
 
     /// Has events handed to a callback, those buffered first, on a thread of the library; `None` removes it.
@@ -270,7 +320,7 @@ impl TargetClient {
     /// [`TargetError::Internal`] when no thread can be started.
     #[doc(alias = "target_client_on_event")]
     pub fn on_event(&self, callback: Option<Arc<EventCallback>>) -> Result<(), TargetError> {
-        self.shared.edge.events.set_callback(callback)
+        self.shared()?.edge.events.set_callback(callback)
     }
 
     /// Waits until the client can decide: for its first artifact, and within the time for its location hint. A
@@ -284,15 +334,16 @@ impl TargetClient {
         if process::on_library_thread() {
             return Err(TargetError::would_deadlock("wait_ready"));
         }
-        if self.shared.calls.is_closed() {
+        let shared = self.shared()?;
+        if shared.calls.is_closed() {
             return Err(TargetError::closed());
         }
-        self.shared.on_device.as_ref().map_or(Ok(()), |on_device| on_device.wait_ready(timeout))
+        shared.on_device.as_ref().map_or(Ok(()), |on_device| on_device.wait_ready(timeout))
     }
 
     /// Whether the client can decide: a server-side one always, others once they have an artifact.
     pub fn is_ready(&self) -> bool {
-        self.shared.on_device.as_ref().is_none_or(OnDevice::is_ready)
+        self.shared().is_ok_and(|shared| shared.on_device.as_ref().is_none_or(OnDevice::is_ready))
     }
 
     /// Downloads the artifact now and blocks until that is over, two minutes at the most, and behind a
@@ -308,10 +359,11 @@ impl TargetClient {
         if process::on_library_thread() {
             return Err(TargetError::would_deadlock("refresh"));
         }
-        if self.shared.calls.is_closed() {
+        let shared = self.shared()?;
+        if shared.calls.is_closed() {
             return Err(TargetError::closed());
         }
-        match &self.shared.on_device {
+        match &shared.on_device {
             Some(on_device) => on_device.source.refresh(),
             None => Err(TargetError::unsupported(
                 Some("decisioning_method"),
@@ -323,7 +375,7 @@ impl TargetClient {
     /// Counters since the client was created. Works after close.
     #[doc(alias = "target_client_stats")]
     pub fn stats(&self) -> ClientStats {
-        self.shared.client_stats()
+        self.shared().map(|shared| shared.client_stats()).unwrap_or_default()
     }
 
     /// Ends the client: new calls are refused, those in flight may end by the deadline and are ended after it.
@@ -336,12 +388,20 @@ impl TargetClient {
         if process::on_library_thread() {
             return Err(TargetError::would_deadlock("close"));
         }
-        Ok(self.shared.end_calls(timeout))
+        // A child that has not used the client has nothing to end, and starts nothing for it.
+        let shared = self.shared.get(process::generation(), |_| {
+            let _muted = log::mute();
+            Shared::closed_in_child(&self.config, (self.connect)())
+        })?;
+        Ok(shared.end_calls(timeout))
     }
 }
 
 impl Drop for TargetClient {
     fn drop(&mut self) {
-        self.shared.end();
+        // A child that has not used the client leaves its parent's alone.
+        if let Some(shared) = self.shared.made(process::generation()) {
+            shared.end();
+        }
     }
 }

@@ -128,11 +128,14 @@ pub(crate) struct AsyncCall {
     outcome: Mutex<Option<Arc<Outcome>>>,
     done: Condvar,
     shared: Weak<Shared>,
+    /// Of the process whose threads make the call.
+    generation: u64,
 }
 
 impl AsyncCall {
     pub(crate) fn new(id: u64, control: Arc<CallControl>, shared: Weak<Shared>) -> Arc<Self> {
-        Arc::new(AsyncCall { id, control, outcome: Mutex::new(None), done: Condvar::new(), shared })
+        let generation = process::generation();
+        Arc::new(AsyncCall { id, control, outcome: Mutex::new(None), done: Condvar::new(), shared, generation })
     }
 
     pub(crate) fn control(&self) -> &Arc<CallControl> {
@@ -168,7 +171,7 @@ impl AsyncCall {
 
     /// Ends the call unless it has finished. Nothing is sent afterwards.
     pub(crate) fn cancel(&self) {
-        if self.outcome().is_none() {
+        if !self.is_inherited() && self.outcome().is_none() {
             self.control.end_call(End::Cancelled);
             if let Some(shared) = self.shared.upgrade() {
                 shared.poke();
@@ -176,8 +179,16 @@ impl AsyncCall {
         }
     }
 
+    /// Whether the call is the parent's: a thread of the parent may hold any of its locks.
+    fn is_inherited(&self) -> bool {
+        self.generation != process::generation()
+    }
+
     /// Waits for the outcome; `None` as long as it takes.
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> Result<Arc<Outcome>, TargetError> {
+        if self.is_inherited() {
+            return Err(TargetError::closed());
+        }
         if let Some(outcome) = self.outcome() {
             self.taken();
             return Ok(outcome);
@@ -241,7 +252,8 @@ macro_rules! pending_call {
             ///
             /// # Errors
             /// The call's own error; [`TargetError::Pending`] when the wait ended first,
-            /// [`TargetError::WouldDeadlock`] on a thread of the library.
+            /// [`TargetError::WouldDeadlock`] on a thread of the library, [`TargetError::Closed`] for a call that a
+            /// parent process has started.
             #[doc(alias = "target_request_wait")]
             pub fn wait(&self, timeout: Option<Duration>) -> Result<$result, TargetError> {
                 match self.0.wait(timeout)?.as_ref() {

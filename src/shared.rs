@@ -8,7 +8,7 @@ use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::config::{ClientConfig, DecisioningMethod};
 use crate::decisioning::on_device::OnDevice;
-use crate::decisioning::source::Surroundings;
+use crate::decisioning::source::{FirstArtifact, Surroundings};
 use crate::edge::Edge;
 use crate::error::{DeliveryCounts, TargetError};
 use crate::events::Events;
@@ -20,9 +20,15 @@ use crate::stats::{ClientStats, Stats};
 use crate::transport::Transport;
 use crate::transport::tcp::ConnectionCounts;
 
-/// Of one client.
+/// How a client reaches the network in one process.
+pub(crate) struct Connected {
+    pub transport: Arc<dyn Transport>,
+    pub connections: Arc<ConnectionCounts>,
+}
+
+/// Of one client, in one process.
 pub(crate) struct Shared {
-    pub config: ClientConfig,
+    pub config: Arc<ClientConfig>,
     pub clock: Clock,
     pub edge: Arc<Edge>,
     pub impressions: ImpressionSender,
@@ -36,40 +42,86 @@ pub(crate) struct Shared {
 impl Shared {
     /// Starts the parts. `payload` is `artifact_payload` of the configuration.
     pub(crate) fn begin(
-        config: ClientConfig,
+        config: &Arc<ClientConfig>,
         payload: Option<String>,
-        transport: Arc<dyn Transport>,
-        connections: Arc<ConnectionCounts>,
+        connected: Connected,
     ) -> Result<Self, TargetError> {
+        let first = payload.map_or(FirstArtifact::Wanted, FirstArtifact::Given);
+        let shared = Self::assemble(config, connected, Some((first, None)))?;
+        if shared.on_device.is_none() {
+            shared.edge.events.emit("client_ready", |_| {});
+        }
+        Ok(shared)
+    }
+
+    /// The same for a forked child: queue, events and counters are empty. Of what it inherits it reads what needs no
+    /// lock.
+    pub(crate) fn begin_in_child(
+        config: &Arc<ClientConfig>,
+        inherited: &Shared,
+        connected: Connected,
+    ) -> Result<Self, TargetError> {
+        if inherited.calls.is_closed() {
+            return Self::closed_in_child(config, connected);
+        }
+        let of_parent = inherited.on_device.as_ref();
+        let first = of_parent.map_or(FirstArtifact::Wanted, |on_device| on_device.source.inheritance());
+        let hint = of_parent.and_then(OnDevice::location_hint);
+        let shared = Self::assemble(config, connected, Some((first, hint)))?;
+        if let Some(callback) = inherited.edge.events.callback()
+            && let Err(error) = shared.edge.events.set_callback(Some(callback))
+        {
+            // Waits for nobody: lines are muted here, as they are inside the logger.
+            shared.end();
+            return Err(error);
+        }
+        if let Some(on_device) = of_parent {
+            on_device.source.hand_over();
+        }
+        Ok(shared)
+    }
+
+    /// What is closed before a forked child has used it: it answers, and has no threads.
+    pub(crate) fn closed_in_child(config: &Arc<ClientConfig>, connected: Connected) -> Result<Self, TargetError> {
+        let shared = Self::assemble(config, connected, None)?;
+        shared.end_calls(Some(Duration::ZERO));
+        Ok(shared)
+    }
+
+    /// The artifact and the location hint that decisions on this machine start with are None where nothing will be
+    /// decided any more.
+    fn assemble(
+        config: &Arc<ClientConfig>,
+        connected: Connected,
+        decides_with: Option<(FirstArtifact, Option<&str>)>,
+    ) -> Result<Self, TargetError> {
+        let Connected { transport, connections } = connected;
         let completions = Arc::new(Completions::default());
         let clock = Clock { fixed_ms: config.fixed_clock_ms };
         let events = Arc::new(Events::new(config.event_buffer));
-        let edge = Arc::new(Edge::new(&config, transport, Arc::default(), events));
-        let on_device = match config.decisioning_method {
-            DecisioningMethod::ServerSide => {
-                edge.events.emit("client_ready", |_| {});
-                None
-            }
-            DecisioningMethod::OnDevice | DecisioningMethod::Hybrid => {
+        let edge = Arc::new(Edge::new(config, transport, Arc::default(), events));
+        let on_device = match (config.decisioning_method, decides_with) {
+            (DecisioningMethod::ServerSide, _) | (_, None) => None,
+            (DecisioningMethod::OnDevice | DecisioningMethod::Hybrid, Some((first, hint))) => {
                 let surroundings = Surroundings {
                     transport: Arc::clone(&edge.transport),
                     events: Arc::clone(&edge.events),
                     clock,
                     readiness: Arc::default(),
                 };
-                Some(OnDevice::start(&config, payload, &edge.base_url, surroundings, &edge.stats)?)
+                Some(OnDevice::start(config, first, hint, &edge.base_url, surroundings, &edge.stats)?)
             }
         };
         Ok(Shared {
             clock,
-            impressions: ImpressionSender::new(&config, &edge),
+            impressions: ImpressionSender::new(config, &edge),
             on_device,
             edge,
             connections,
             calls: Calls::new(&completions),
             executor: Executor::default(),
             completions,
-            config,
+            config: Arc::clone(config),
         })
     }
 

@@ -43,6 +43,12 @@ impl Plan {
         Plan { due, is_settled: true, failures: 0 }
     }
 
+    /// The artifact is the parent's. Children that were forked at the same time ask at different times.
+    pub(super) fn after_fork(shared: &Shared) -> Self {
+        let wait = shared.interval.mul_f64((1.0 + ids::random_fraction()) / 2.0);
+        Plan { due: (!shared.interval.is_zero()).then(|| soon(wait)), is_settled: true, failures: 0 }
+    }
+
     pub(super) fn after_success(&mut self, interval: Duration) {
         self.is_settled = true;
         self.failures = 0;

@@ -65,7 +65,8 @@ fn try_scene(members: &str, timing: Timing, steps: impl IntoIterator<Item = Step
     };
     let mut config = ClientConfig::from_json(&config).unwrap();
     let payload = config.artifact_payload.take();
-    let source = Source::start(&config, payload, surroundings, timing)?;
+    let first = payload.map_or(FirstArtifact::Wanted, FirstArtifact::Given);
+    let source = Source::start(&config, first, surroundings, timing)?;
     Ok(Scene { cdn, events, readiness, source })
 }
 

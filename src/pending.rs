@@ -170,13 +170,17 @@ impl AsyncCall {
     }
 
     /// Ends the call unless it has finished. Nothing is sent afterwards.
-    pub(crate) fn cancel(&self) {
-        if !self.is_inherited() && self.outcome().is_none() {
+    pub(crate) fn cancel(&self) -> Result<(), TargetError> {
+        if self.is_inherited() {
+            return Err(TargetError::closed());
+        }
+        if self.outcome().is_none() {
             self.control.end_call(End::Cancelled);
             if let Some(shared) = self.shared.upgrade() {
                 shared.poke();
             }
         }
+        Ok(())
     }
 
     /// Whether the call is the parent's: a thread of the parent may hold any of its locks.
@@ -245,7 +249,8 @@ macro_rules! pending_call {
             /// Ends the call with [`TargetError::Cancelled`] unless it has finished; nothing is sent afterwards.
             #[doc(alias = "target_request_cancel")]
             pub fn cancel(&self) {
-                self.0.cancel();
+                // Fails only in a child of the process whose call it is, where there is nothing to end.
+                let _ = self.0.cancel();
             }
 
             /// Waits for the result; `None` as long as it takes. Each wait after the end has a fresh copy.

@@ -534,7 +534,7 @@ pub extern "C" fn target_request_wait(
 #[unsafe(no_mangle)]
 pub extern "C" fn target_request_cancel(request: *mut target_request) -> target_status {
     guard(std::ptr::null_mut(), || {
-        self::request(request)?.call.cancel();
+        self::request(request)?.call.cancel()?;
         Ok(None)
     })
 }

@@ -52,6 +52,13 @@
 //! [`TargetError::WouldDeadlock`]. Decisions on this machine wait neither for the thread that replaces the artifact
 //! nor for those that send impressions.
 //!
+//! # Processes
+//!
+//! A forked child may use a client that its parent has made. Its first call there starts threads and connections of its
+//! own, with the parent's artifact and an empty queue. Handles of the parent's calls answer [`TargetError::Closed`], and
+//! dropping a client that the child has not used leaves the parent's alone. Rust's standard library has locks of its own,
+//! such as that of the environment, which a child may find held for ever.
+//!
 //! # Deadlines and repeating
 //!
 //! One monotonic deadline (`timeout`, 3 s) covers a call: look-up, connect, TLS, proxy, body and all retries.

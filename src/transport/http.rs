@@ -21,6 +21,7 @@ use super::tls::tls_config;
 use super::{Failure, FailureKind, GetAnswer, GetRequest, HttpRequest, HttpResponse, Transport};
 use crate::config::ClientConfig;
 use crate::error::{Phase, TargetError};
+use crate::process;
 
 /// A delivery answer of more bytes, after decompression, is refused.
 pub(crate) const MAX_ANSWER: u64 = 16 * 1024 * 1024;
@@ -94,6 +95,8 @@ pub(crate) struct HttpSettings {
     proxies: Proxies,
     headers: HeaderMap,
     tls: TlsConfig,
+    resolver: CachingResolver,
+    generation: u64,
 }
 
 impl HttpSettings {
@@ -102,7 +105,13 @@ impl HttpSettings {
             proxies: proxies(&config.proxy, |name| std::env::var(name).ok())?,
             headers: fixed_headers(config)?,
             tls: tls_config(&config.tls)?,
+            resolver: CachingResolver::new(),
+            generation: process::generation(),
         })
+    }
+
+    fn resolver(&self) -> CachingResolver {
+        if self.generation == process::generation() { self.resolver.clone() } else { self.resolver.inherited() }
     }
 }
 
@@ -114,9 +123,9 @@ impl HttpTransport {
 
     /// The configuration is the one that the settings were read for.
     pub(crate) fn open(config: &ClientConfig, settings: &HttpSettings) -> Self {
-        let HttpSettings { proxies, headers, tls } = settings;
+        let HttpSettings { proxies, headers, tls, .. } = settings;
         let counts = Arc::new(ConnectionCounts::default());
-        let resolver = CachingResolver::new();
+        let resolver = settings.resolver();
         let Proxies { http, https } = proxies.clone();
         let agent = |proxy: Option<ureq::Proxy>| {
             let resolver = match &proxy {

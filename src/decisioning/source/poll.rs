@@ -73,6 +73,10 @@ impl Plan {
     pub(super) fn is_due(&self) -> bool {
         self.due.is_some()
     }
+
+    pub(super) fn waits(&self) -> Option<Duration> {
+        self.due.map(|due| due.saturating_duration_since(Instant::now()))
+    }
 }
 
 /// An instant too far away for the clock is one that never comes to pass anyway.

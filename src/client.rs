@@ -14,7 +14,7 @@ use crate::error::{DeliveryCounts, TargetError};
 use crate::events::EventCallback;
 use crate::log;
 use crate::options::{CallOptions, Operation, parse_mbox_names};
-use crate::pending::{After, AsyncCall, PendingAttributes, PendingOffers, then};
+use crate::pending::{After, PendingAttributes, PendingOffers, then};
 use crate::per_process::{Current, PerProcess};
 use crate::process;
 use crate::shared::{Connected, Shared};
@@ -277,8 +277,8 @@ impl TargetClient {
         mbox_names: Option<&str>,
         options: &str,
         after: After,
-        begun: &dyn Fn(&Arc<AsyncCall>),
-    ) -> Result<Arc<AsyncCall>, TargetError> {
+        begun: &dyn Fn(&Arc<crate::pending::AsyncCall>),
+    ) -> Result<Arc<crate::pending::AsyncCall>, TargetError> {
         let shared = self.shared()?;
         let names = mbox_names.map_or(Ok(Vec::new()), |text| shared.judged_names(parse_mbox_names(text)))?;
         shared.start(operation, &names, options, after, begun)

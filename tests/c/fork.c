@@ -123,7 +123,7 @@ static void use_and_free(target_client *client, int number) {
 }
 
 static void children_and_parent_work_side_by_side(void) {
-    target_client *client = client_of(edge, "");
+    target_client *client = client_of(edge, ",\"max_idle_age\":600000");
     pid_t children[CHILDREN];
     char *result = NULL;
     edge_reset(edge);

@@ -189,11 +189,24 @@
  * Process
  *
  *     The library installs no signal handler and no exit handler, raises no SIGPIPE, keeps no state of the process
- *     but the logger, and reads no environment variable but the proxy's and the time zone's (TZ). Once loaded it
- *     stays mapped, also after dlclose.
+ *     but the logger and a list of its own sockets, and reads no environment variable but the proxy's and the time
+ *     zone's (TZ). Once loaded it stays mapped, also after dlclose.
  *     Close or free a client before the process ends if what it is sending matters, impressions included.
- *     Fork: a child makes clients of its own. It neither uses nor frees those of its parent, whose threads it has
- *     not and whose connections are not its own.
+ *
+ * Fork
+ *
+ *     A child may use the clients that its parent has made, whatever the parent's threads were doing at the fork. Its
+ *     first call starts the client again, or answers TARGET_ERR_INTERNAL where the system gives no thread. Threads
+ *     and connections are its own; the parent's sockets are closed in the child. It goes on with the parent's
+ *     configuration, artifact, location hint, event callback and logger, whose user data must live there too. Counters,
+ *     events, finished calls and the queue are empty: what the parent has accepted is sent by the parent alone.
+ *     target_client_close it before the parent gives way to a daemon. There is no second client_ready.
+ *     A client that was closed before the fork is closed in the child. Handles of the parent's calls answer
+ *     TARGET_ERR_CLOSED there, and are freed as ever. A child that does not use a client need not free it;
+ *     target_client_free then returns at once and ends nothing of the parent's.
+ *     Handlers of pthread_atfork must not use a client. A logger must not fork. A callback may; where the child
+ *     returns from it, its only thread ends, and the child with it. What is not noticed: vfork, _Fork
+ *     and clone by hand, whose children must call nothing of the library.
  */
 
 #ifndef ADOBE_TARGET_H
@@ -275,13 +288,14 @@ extern "C" {
 /**
  * A client of Target for one client code and organization. Made by target_client_create, freed by
  * target_client_free. One client serves a whole process: it pools connections, and any number of threads may use
- * it at the same time.
+ * it at the same time. Forked children may use it too, see "Fork" at the top.
  */
 typedef struct target_client target_client;
 
 /**
  * An asynchronous call. Made by the _async functions, freed by target_request_free. It may be used after its
- * client was closed and after its client was freed. Any number of threads may use it at the same time.
+ * client was closed and after its client was freed. Any number of threads may use it at the same time, in the process
+ * that started the call.
  */
 typedef struct target_request target_request;
 
@@ -630,6 +644,7 @@ target_status target_send_notifications_async(target_client *client,
  *
  * @return The call's own status.
  *         TARGET_ERR_PENDING: the call goes on; nothing is lost.
+ *         TARGET_ERR_CLOSED: also for a call that a parent process has started.
  *         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library to wait, and the call has not finished.
  */
 target_status target_request_wait(target_request *request,
@@ -643,6 +658,7 @@ target_status target_request_wait(target_request *request,
  * @param request  The handle. Must not be NULL.
  *
  * @return TARGET_OK, also when the call had finished.
+ *         TARGET_ERR_CLOSED: a parent process has started the call, and nothing is done about it here.
  */
 target_status target_request_cancel(target_request *request);
 

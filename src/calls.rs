@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::TargetError;
 use crate::pending::Completions;
+use crate::process;
 use crate::sync::lock;
 use crate::transport::control::{CallControl, End};
 
@@ -31,10 +32,15 @@ pub(crate) struct InFlight {
     state: Arc<(Mutex<CallsState>, Condvar)>,
     completions: Arc<Completions>,
     id: u64,
+    generation: u64,
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        if self.generation != process::generation() {
+            // Forked inside a callback of the call: the list is the parent's.
+            return;
+        }
         let (mutex, empty) = &*self.state;
         let mut state = lock(mutex);
         state.active.remove(&self.id);
@@ -60,7 +66,8 @@ impl Calls {
         state.last_id += 1;
         let id = state.last_id;
         state.active.insert(id, Arc::clone(control));
-        Ok((InFlight { state: Arc::clone(&self.state), completions: Arc::clone(&self.completions), id }, id))
+        let (list, completions) = (Arc::clone(&self.state), Arc::clone(&self.completions));
+        Ok((InFlight { state: list, completions, id, generation: process::generation() }, id))
     }
 
     pub(crate) fn is_closed(&self) -> bool {

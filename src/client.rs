@@ -1,33 +1,26 @@
-//! The client: takes a call from its options to its result and owns everything that takes part.
+//! The client: the typed and the JSON form of every capability, and how its parts begin and end.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::builder::ClientBuilder;
-use crate::calls::Calls;
-use crate::clock::Clock;
-use crate::config::{ClientConfig, DecisioningMethod};
+use crate::config::ClientConfig;
 use crate::decisioning::mbox::{MboxDecision, MboxQuery};
 use crate::decisioning::on_device::OnDevice;
-use crate::decisioning::source::{ArtifactRefresh, Source, Surroundings};
+use crate::decisioning::source::{ArtifactRefresh, Source};
 use crate::delivery::limits::mbox_names as mbox_names_of;
-use crate::delivery::normalize::{Circumstances, Normalized, normalize};
-use crate::edge::Edge;
 use crate::envelope::{Attributes, Offers, RawEnvelope};
-use crate::error::{DeliveryCounts, Phase, TargetError};
-use crate::events::{EventCallback, Events};
-use crate::executor::{Executor, Job};
-use crate::json::{Document, Strictness, Value};
-use crate::local_decisions::{GeoQuery, Place, Route};
-use crate::notifications::sender::ImpressionSender;
-use crate::options::{CallOptions, Operation, ParsedOptions, parse_mbox_names};
-use crate::pending::{After, AsyncCall, Completions, PendingAttributes, PendingOffers, then};
+use crate::error::{DeliveryCounts, TargetError};
+use crate::events::EventCallback;
+use crate::log;
+use crate::options::{CallOptions, Operation, parse_mbox_names};
+use crate::pending::{After, PendingAttributes, PendingOffers, then};
+use crate::per_process::{Current, PerProcess};
 use crate::process;
-use crate::stats::{ClientStats, Stats};
+use crate::shared::{Connected, Shared};
+use crate::stats::ClientStats;
 use crate::transport::Transport;
-use crate::transport::control::CallControl;
-use crate::transport::http::HttpTransport;
+use crate::transport::http::{HttpSettings, HttpTransport};
 use crate::transport::tcp::ConnectionCounts;
 
 /// A client of Target's Delivery API for one client code and organization.
@@ -36,26 +29,18 @@ use crate::transport::tcp::ConnectionCounts;
 /// `close_timeout` at the most) and joins its threads.
 #[doc(alias = "target_client")]
 pub struct TargetClient {
-    shared: Arc<Shared>,
+    config: Arc<ClientConfig>,
+    connect: Box<Connect>,
+    shared: PerProcess<Shared>,
 }
+
+/// Opens a transport of its own for each process.
+type Connect = dyn Fn() -> Connected + Send + Sync;
 
 impl std::fmt::Debug for TargetClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TargetClient").field("client", &self.shared.config.client).finish_non_exhaustive()
+        f.debug_struct("TargetClient").field("client", &self.config.client).finish_non_exhaustive()
     }
-}
-
-/// What the client and its calls in progress share.
-pub(crate) struct Shared {
-    pub config: ClientConfig,
-    pub clock: Clock,
-    pub edge: Arc<Edge>,
-    pub impressions: ImpressionSender,
-    pub on_device: Option<OnDevice>,
-    connections: Arc<ConnectionCounts>,
-    calls: Calls,
-    executor: Executor,
-    completions: Arc<Completions>,
 }
 
 impl TargetClient {
@@ -73,60 +58,65 @@ impl TargetClient {
     #[doc(alias = "target_client_create")]
     pub fn new(mut config: ClientConfig) -> Result<Self, TargetError> {
         config.validate()?;
-        let transport = HttpTransport::new(&config)?;
-        let connections = Arc::clone(transport.counts());
-        Self::with_transport(config, Arc::new(transport), connections)
+        let settings = HttpSettings::read(&config)?;
+        Self::connected_by(config, move |config| {
+            let transport = HttpTransport::open(config, &settings);
+            let connections = Arc::clone(transport.counts());
+            Connected { transport: Arc::new(transport), connections }
+        })
     }
 
     /// The seam for tests that script the edge. The configuration is a valid one.
     pub(crate) fn with_transport(
-        mut config: ClientConfig,
+        config: ClientConfig,
         transport: Arc<dyn Transport>,
         connections: Arc<ConnectionCounts>,
     ) -> Result<Self, TargetError> {
-        let completions = Arc::new(Completions::default());
-        let clock = Clock { fixed_ms: config.fixed_clock_ms };
-        let events = Arc::new(Events::new(config.event_buffer));
+        Self::connected_by(config, move |_| Connected {
+            transport: Arc::clone(&transport),
+            connections: Arc::clone(&connections),
+        })
+    }
+
+    fn connected_by(
+        mut config: ClientConfig,
+        connect: impl Fn(&ClientConfig) -> Connected + Send + Sync + 'static,
+    ) -> Result<Self, TargetError> {
+        process::watch_forks();
+        let generation = process::generation();
         // The artifact keeps its text itself; here it would stay as long as the client.
         let payload = config.artifact_payload.take();
-        let edge = Arc::new(Edge::new(&config, transport, Arc::default(), events));
-        let on_device = match config.decisioning_method {
-            DecisioningMethod::ServerSide => {
-                edge.events.emit("client_ready", |_| {});
-                None
-            }
-            DecisioningMethod::OnDevice | DecisioningMethod::Hybrid => {
-                let surroundings = Surroundings {
-                    transport: Arc::clone(&edge.transport),
-                    events: Arc::clone(&edge.events),
-                    clock,
-                    readiness: Arc::default(),
-                };
-                Some(OnDevice::start(&config, payload, &edge.base_url, surroundings, &edge.stats)?)
-            }
-        };
-        let shared = Shared {
-            clock,
-            impressions: ImpressionSender::new(&config, &edge),
-            on_device,
-            edge,
-            connections,
-            calls: Calls::new(&completions),
-            executor: Executor::default(),
-            completions,
-            config,
-        };
-        let client = TargetClient { shared: Arc::new(shared) };
-        if let Some(on_device) = &client.shared.on_device {
+        let config = Arc::new(config);
+        let of_connect = Arc::clone(&config);
+        let connect = Box::new(move || connect(&of_connect));
+        let shared = Arc::new(Shared::begin(&config, payload, connect())?);
+        if let Some(on_device) = &shared.on_device {
             // That it is not ready in time is no error: the host asks or waits.
-            let _ = on_device.wait_ready(Some(client.shared.config.maximum_wait_ready));
+            let _ = on_device.wait_ready(Some(config.maximum_wait_ready));
         }
-        Ok(client)
+        Ok(TargetClient { config, connect, shared: PerProcess::new(generation, shared) })
+    }
+
+    /// What takes part in calls of this process. Costs one atomic load, except in the first call of a forked child,
+    /// which starts everything again.
+    #[inline]
+    fn shared(&self) -> Result<Current<'_, Shared>, TargetError> {
+        let mut is_new = false;
+        let shared = self.shared.get(process::generation(), |inherited| {
+            // A logger that used the client now would wait for itself.
+            let _muted = log::mute();
+            is_new = true;
+            Shared::begin_in_child(&self.config, inherited, (self.connect)())
+        })?;
+        if is_new {
+            log::info(format_args!("a forked child has started a client of its parent's again"));
+        }
+        Ok(shared)
     }
 
     /// The artifact's source, for those who put one into force by hand.
-    pub(crate) fn source(&self) -> Option<&Source> {
-        self.shared.on_device.as_ref().map(|on_device| &on_device.source)
+    pub(crate) fn with_source<R>(&self, look: impl FnOnce(Option<&Source>) -> R) -> Result<R, TargetError> {
+        Ok(look(self.shared()?.on_device.as_ref().map(|on_device| &on_device.source)))
     }
 
     /// Asks for offers: `execute` shows them now, `prefetch` later. Blocks until the edge has answered.
@@ -135,7 +125,7 @@ impl TargetClient {
     /// Every [`TargetError`] but those of queue and storage.
     #[doc(alias = "target_get_offers")]
     pub fn get_offers(&self, options: &CallOptions) -> Result<Offers, TargetError> {
-        self.run(Operation::GetOffers, &[], &options.to_json()?)?.to_offers()
+        self.shared()?.run(Operation::GetOffers, &[], &options.to_json()?)?.to_offers()
     }
 
     /// Asks for JSON offers as attributes: each mbox that the request does not name is executed.
@@ -149,8 +139,9 @@ impl TargetClient {
         options: &CallOptions,
     ) -> Result<Attributes, TargetError> {
         let names = mbox_names_of(mbox_names.into_iter().map(|name| name.as_ref().to_owned()));
-        let names = self.shared.judged_names(names)?;
-        self.run(Operation::GetAttributes, &names, &options.to_json()?)?.to_attributes()
+        let shared = self.shared()?;
+        let names = shared.judged_names(names)?;
+        shared.run(Operation::GetAttributes, &names, &options.to_json()?)?.to_attributes()
     }
 
     /// Reports what visitors saw and clicked. Blocks until the edge has answered; more than 50 notifications
@@ -161,7 +152,7 @@ impl TargetClient {
     /// became of each notification.
     #[doc(alias = "target_send_notifications")]
     pub fn send_notifications(&self, options: &CallOptions) -> Result<Offers, TargetError> {
-        self.run(Operation::SendNotifications, &[], &options.to_json()?)?.to_offers()
+        self.shared()?.run(Operation::SendNotifications, &[], &options.to_json()?)?.to_offers()
     }
 
     /// [`TargetClient::get_offers`] on a thread of the library. A result that nobody takes by the handle waits
@@ -171,7 +162,9 @@ impl TargetClient {
     /// What can be judged before anything is sent; [`TargetError::QueueFull`] when too many calls wait.
     #[doc(alias = "target_get_offers_async")]
     pub fn get_offers_async(&self, options: &CallOptions) -> Result<PendingOffers, TargetError> {
-        self.start(Operation::GetOffers, &[], &options.to_json()?, After::Completion, &|_| {}).map(PendingOffers)
+        self.shared()?
+            .start(Operation::GetOffers, &[], &options.to_json()?, After::Completion, &|_| {})
+            .map(PendingOffers)
     }
 
     /// [`TargetClient::get_attributes`] on a thread of the library.
@@ -185,8 +178,10 @@ impl TargetClient {
         options: &CallOptions,
     ) -> Result<PendingAttributes, TargetError> {
         let names = mbox_names_of(mbox_names.into_iter().map(|name| name.as_ref().to_owned()));
-        let names = self.shared.judged_names(names)?;
-        self.start(Operation::GetAttributes, &names, &options.to_json()?, After::Completion, &|_| {})
+        let shared = self.shared()?;
+        let names = shared.judged_names(names)?;
+        shared
+            .start(Operation::GetAttributes, &names, &options.to_json()?, After::Completion, &|_| {})
             .map(PendingAttributes)
     }
 
@@ -196,7 +191,8 @@ impl TargetClient {
     /// As [`TargetClient::get_offers_async`].
     #[doc(alias = "target_send_notifications_async")]
     pub fn send_notifications_async(&self, options: &CallOptions) -> Result<PendingOffers, TargetError> {
-        self.start(Operation::SendNotifications, &[], &options.to_json()?, After::Completion, &|_| {})
+        self.shared()?
+            .start(Operation::SendNotifications, &[], &options.to_json()?, After::Completion, &|_| {})
             .map(PendingOffers)
     }
 
@@ -212,7 +208,7 @@ impl TargetClient {
         err_callback: impl FnOnce(TargetError) + Send + 'static,
     ) -> Result<PendingOffers, TargetError> {
         let after = then(RawEnvelope::to_offers, callback, err_callback);
-        self.start(Operation::SendNotifications, &[], &options.to_json()?, after, &|_| {}).map(PendingOffers)
+        self.shared()?.start(Operation::SendNotifications, &[], &options.to_json()?, after, &|_| {}).map(PendingOffers)
     }
 
     /// [`TargetClient::get_offers_async`] that hands the result to one of two callbacks, on a thread of the
@@ -227,7 +223,7 @@ impl TargetClient {
         err_callback: impl FnOnce(TargetError) + Send + 'static,
     ) -> Result<PendingOffers, TargetError> {
         let after = then(RawEnvelope::to_offers, callback, err_callback);
-        self.start(Operation::GetOffers, &[], &options.to_json()?, after, &|_| {}).map(PendingOffers)
+        self.shared()?.start(Operation::GetOffers, &[], &options.to_json()?, after, &|_| {}).map(PendingOffers)
     }
 
     /// [`TargetClient::get_offers`] from options as JSON to the result as JSON: what the C ABI does. Nothing of
@@ -236,7 +232,7 @@ impl TargetClient {
     /// # Errors
     /// As [`TargetClient::get_offers`], and [`TargetError::InvalidJson`].
     pub fn get_offers_json(&self, options: &str) -> Result<String, TargetError> {
-        self.run(Operation::GetOffers, &[], options).map(|envelope| envelope.to_json())
+        self.shared()?.run(Operation::GetOffers, &[], options).map(|envelope| envelope.to_json())
     }
 
     /// [`TargetClient::get_attributes`] as [`TargetClient::get_offers_json`] does it. `mbox_names` is a JSON
@@ -245,8 +241,9 @@ impl TargetClient {
     /// # Errors
     /// As [`TargetClient::get_offers_json`].
     pub fn get_attributes_json(&self, mbox_names: &str, options: &str) -> Result<String, TargetError> {
-        let names = self.shared.judged_names(parse_mbox_names(mbox_names))?;
-        self.run(Operation::GetAttributes, &names, options).map(|envelope| envelope.to_json())
+        let shared = self.shared()?;
+        let names = shared.judged_names(parse_mbox_names(mbox_names))?;
+        shared.run(Operation::GetAttributes, &names, options).map(|envelope| envelope.to_json())
     }
 
     /// [`TargetClient::send_notifications`] as [`TargetClient::get_offers_json`] does it.
@@ -254,7 +251,7 @@ impl TargetClient {
     /// # Errors
     /// As [`TargetClient::get_offers_json`].
     pub fn send_notifications_json(&self, options: &str) -> Result<String, TargetError> {
-        self.run(Operation::SendNotifications, &[], options).map(|envelope| envelope.to_json())
+        self.shared()?.run(Operation::SendNotifications, &[], options).map(|envelope| envelope.to_json())
     }
 
     /// Decides one mbox on this machine, from texts instead of a request: about as fast as a look-up. Needs an
@@ -264,10 +261,11 @@ impl TargetClient {
     /// [`TargetError::InvalidOptions`] without an mbox or a visitor id, [`TargetError::NotReady`] without an
     /// artifact, [`TargetError::Closed`] after close.
     pub fn decide_mbox(&self, query: &MboxQuery<'_>) -> Result<MboxDecision, TargetError> {
-        if self.shared.calls.is_closed() {
+        let shared = self.shared()?;
+        if shared.calls.is_closed() {
             return Err(TargetError::closed());
         }
-        self.shared.decide_mbox(query)
+        shared.decide_mbox(query)
     }
 
     /// Starts a call from JSON options, for the C ABI. `begun` has the handle before anything else can happen
@@ -279,10 +277,11 @@ impl TargetClient {
         mbox_names: Option<&str>,
         options: &str,
         after: After,
-        begun: &dyn Fn(&Arc<AsyncCall>),
-    ) -> Result<Arc<AsyncCall>, TargetError> {
-        let names = mbox_names.map_or(Ok(Vec::new()), |text| self.shared.judged_names(parse_mbox_names(text)))?;
-        self.start(operation, &names, options, after, begun)
+        begun: &dyn Fn(&Arc<crate::pending::AsyncCall>),
+    ) -> Result<Arc<crate::pending::AsyncCall>, TargetError> {
+        let shared = self.shared()?;
+        let names = mbox_names.map_or(Ok(Vec::new()), |text| shared.judged_names(parse_mbox_names(text)))?;
+        shared.start(operation, &names, options, after, begun)
     }
 
     /// Takes one finished asynchronous call that was started without callbacks: its id and its result as JSON.
@@ -296,7 +295,8 @@ impl TargetClient {
         &self,
         timeout: Option<Duration>,
     ) -> Result<(u64, Result<String, TargetError>), TargetError> {
-        let call = self.shared.completions.next(timeout, &self.shared.calls)?;
+        let shared = self.shared()?;
+        let call = shared.completions.next(timeout, &shared.calls)?;
         let result = match call.outcome() {
             Some(outcome) => outcome.as_ref().as_ref().map(RawEnvelope::to_json).map_err(Clone::clone),
             None => Err(TargetError::internal("a completion without a result")),
@@ -310,7 +310,7 @@ impl TargetClient {
     /// [`TargetError::Pending`] when none came in time, [`TargetError::Closed`] when no more will come.
     #[doc(alias = "target_next_event")]
     pub fn next_event(&self, timeout: Option<Duration>) -> Result<String, TargetError> {
-        self.shared.edge.events.next(timeout)
+        self.shared()?.edge.events.next(timeout)
     }
 
     /// Has events handed to a callback, those buffered first, on a thread of the library; `None` removes it.
@@ -320,7 +320,7 @@ impl TargetClient {
     /// [`TargetError::Internal`] when no thread can be started.
     #[doc(alias = "target_client_on_event")]
     pub fn on_event(&self, callback: Option<Arc<EventCallback>>) -> Result<(), TargetError> {
-        self.shared.edge.events.set_callback(callback)
+        self.shared()?.edge.events.set_callback(callback)
     }
 
     /// Waits until the client can decide: for its first artifact, and within the time for its location hint. A
@@ -335,15 +335,16 @@ impl TargetClient {
         if timeout != Some(Duration::ZERO) && process::on_library_thread() {
             return Err(TargetError::would_deadlock("wait_ready"));
         }
-        if self.shared.calls.is_closed() {
+        let shared = self.shared()?;
+        if shared.calls.is_closed() {
             return Err(TargetError::closed());
         }
-        self.shared.on_device.as_ref().map_or(Ok(()), |on_device| on_device.wait_ready(timeout))
+        shared.on_device.as_ref().map_or(Ok(()), |on_device| on_device.wait_ready(timeout))
     }
 
     /// Whether the client can decide: a server-side one always, others once they have an artifact.
     pub fn is_ready(&self) -> bool {
-        self.shared.on_device.as_ref().is_none_or(OnDevice::is_ready)
+        self.shared().is_ok_and(|shared| shared.on_device.as_ref().is_none_or(OnDevice::is_ready))
     }
 
     /// Downloads the artifact now and blocks until that is over, two minutes at the most, and behind a
@@ -359,10 +360,11 @@ impl TargetClient {
         if process::on_library_thread() {
             return Err(TargetError::would_deadlock("refresh"));
         }
-        if self.shared.calls.is_closed() {
+        let shared = self.shared()?;
+        if shared.calls.is_closed() {
             return Err(TargetError::closed());
         }
-        match &self.shared.on_device {
+        match &shared.on_device {
             Some(on_device) => on_device.source.refresh(),
             None => Err(TargetError::unsupported(
                 Some("decisioning_method"),
@@ -374,15 +376,7 @@ impl TargetClient {
     /// Counters since the client was created. Works after close.
     #[doc(alias = "target_client_stats")]
     pub fn stats(&self) -> ClientStats {
-        use std::sync::atomic::Ordering;
-        let mut stats = self.shared.edge.stats.read();
-        stats.in_flight = self.shared.calls.count() as u64;
-        stats.connections_open = self.shared.connections.open.load(Ordering::Relaxed);
-        stats.connections_opened = self.shared.connections.opened.load(Ordering::Relaxed);
-        stats.connections_reused = self.shared.connections.reused.load(Ordering::Relaxed);
-        stats.queue = self.shared.impressions.stats();
-        stats.artifact = self.shared.on_device.as_ref().map(|on_device| on_device.source.stats());
-        stats
+        self.shared().map(|shared| shared.client_stats()).unwrap_or_default()
     }
 
     /// Ends the client: new calls are refused, those in flight may end by the deadline and are ended after it.
@@ -395,264 +389,20 @@ impl TargetClient {
         if process::on_library_thread() {
             return Err(TargetError::would_deadlock("close"));
         }
-        Ok(self.shared.end_calls(timeout))
-    }
-
-    fn run(&self, operation: Operation, names: &[String], options: &str) -> Result<RawEnvelope, TargetError> {
-        let shared = &self.shared;
-        shared.edge.stats.call(operation);
-        let document = shared.parsed(options)?;
-        let prepared = shared.prepare(operation, names, document.root())?;
-        let request = prepared.request;
-        if prepared.is_immediate() {
-            // Nothing to wait for, and so nothing that could be ended.
-            return shared.execute(prepared.call, request, None);
-        }
-        let control = Arc::new(CallControl::new(prepared.call.timeout));
-        let _in_flight = match shared.calls.begin(&control) {
-            Ok((in_flight, _)) => in_flight,
-            Err(closed) => return Err(shared.withdraw(prepared.call, closed)),
-        };
-        shared.execute(prepared.call, request, Some(&control))
-    }
-
-    fn start(
-        &self,
-        operation: Operation,
-        names: &[String],
-        options: &str,
-        after: After,
-        begun: &dyn Fn(&Arc<AsyncCall>),
-    ) -> Result<Arc<AsyncCall>, TargetError> {
-        let shared = &self.shared;
-        shared.edge.stats.call(operation);
-        let document = shared.parsed(options)?;
-        let call = shared.prepare(operation, names, document.root())?.call;
-        let control = Arc::new(CallControl::new(call.timeout));
-        let (in_flight, id) = match shared.calls.begin(&control) {
-            Ok(begun) => begun,
-            Err(closed) => return Err(shared.withdraw(call, closed)),
-        };
-        let handle = AsyncCall::new(id, Arc::clone(&control), Arc::downgrade(shared));
-        let telemetry = call.normalized.telemetry.clone();
-        let (job_shared, job_handle) = (Arc::clone(shared), Arc::clone(&handle));
-        // A decision reads the request itself; what the edge decides is written already.
-        let options = call.is_decided_here().then(|| options.to_owned());
-        let run = move || {
-            let outcome = catch_unwind(AssertUnwindSafe(|| {
-                let document = options.as_deref().map(|options| job_shared.parsed(options)).transpose()?;
-                let request = document.as_ref().and_then(|document| ParsedOptions::request_of(document.root()));
-                job_shared.execute(call, request, Some(job_handle.control()))
-            }))
-            .unwrap_or_else(|_| Err(TargetError::internal("a panic was caught in the call; please report it")));
-            job_handle.finish(outcome, after, &job_shared);
-            drop(in_flight);
-        };
-        begun(&handle);
-        match shared.executor.submit(Job { control, run: Box::new(run) }) {
-            Ok(()) => Ok(handle),
-            Err(error) => {
-                shared.edge.telemetry.put_back(telemetry);
-                Err(error)
-            }
-        }
+        // A child that has not used the client has nothing to end, and starts nothing for it.
+        let shared = self.shared.get(process::generation(), |_| {
+            let _muted = log::mute();
+            Shared::closed_in_child(&self.config, (self.connect)())
+        })?;
+        Ok(shared.end_calls(timeout))
     }
 }
 
 impl Drop for TargetClient {
     fn drop(&mut self) {
-        let shared = &self.shared;
-        if process::on_library_thread() {
-            // A callback dropped the last handle: its thread cannot wait for itself.
-            shared.stop_background();
-            shared.calls.end_all();
-            shared.executor.stop();
-            shared.impressions.stop(false);
-            shared.completions.wake();
-            shared.edge.events.end();
-            return;
+        // A child that has not used the client leaves its parent's alone.
+        if let Some(shared) = self.shared.made(process::generation()) {
+            shared.end();
         }
-        shared.end_calls(Some(shared.config.close_timeout));
-        shared.executor.stop();
-        shared.executor.join();
-        shared.impressions.stop(true);
-        if let Some(on_device) = &shared.on_device {
-            on_device.join();
-        }
-        shared.edge.events.stop();
-    }
-}
-
-/// A call whose options have been judged, with the request as the caller's text has it.
-struct Prepared<'d> {
-    call: Call,
-    request: Option<Value<'d>>,
-}
-
-impl Prepared<'_> {
-    /// Whether the call is over before anybody could want to end it.
-    fn is_immediate(&self) -> bool {
-        matches!(&self.call.place, Place::Here { look_up: None, .. })
-    }
-}
-
-/// A call that is ready to be made.
-pub(crate) struct Call {
-    pub operation: Operation,
-    pub normalized: Normalized,
-    pub place: Place,
-    pub timeout: Duration,
-    pub retry_clicks: bool,
-}
-
-impl Call {
-    fn is_decided_here(&self) -> bool {
-        matches!(self.place, Place::Here { .. })
-    }
-}
-
-impl Shared {
-    /// Names that are refused make a refused call.
-    fn judged_names(&self, names: Result<Vec<String>, TargetError>) -> Result<Vec<String>, TargetError> {
-        if names.is_err() {
-            self.edge.stats.call(Operation::GetAttributes);
-            self.edge.stats.failed(Phase::Validate);
-        }
-        names
-    }
-
-    fn parsed<'o>(&self, options: &'o str) -> Result<Document<'o>, TargetError> {
-        Document::parse(options, Strictness::Options).map_err(|error| {
-            self.edge.stats.failed(Phase::Validate);
-            TargetError::invalid_json("options", &error)
-        })
-    }
-
-    fn prepare<'d>(
-        &self,
-        operation: Operation,
-        names: &[String],
-        options: Value<'d>,
-    ) -> Result<Prepared<'d>, TargetError> {
-        let prepared = self.judge(operation, names, options);
-        if let Err(error) = &prepared {
-            self.edge.stats.failed(error.details().phase);
-        }
-        prepared
-    }
-
-    fn judge<'d>(
-        &self,
-        operation: Operation,
-        names: &[String],
-        options: Value<'d>,
-    ) -> Result<Prepared<'d>, TargetError> {
-        if self.calls.is_closed() {
-            return Err(TargetError::closed());
-        }
-        let options = ParsedOptions::read(options, operation)?;
-        let method = match operation {
-            Operation::SendNotifications => DecisioningMethod::ServerSide,
-            _ => options.decisioning_method.unwrap_or(self.config.decisioning_method),
-        };
-        let route = self.route(method, options.request, names);
-        let circumstances = Circumstances {
-            now_ms: self.clock.now_ms(),
-            location_hint: self.location_hint(),
-            decided_here: matches!(route, Route::Here(..)),
-        };
-        let normalized = normalize(&self.config, circumstances, &options, operation, names, &self.edge.telemetry)?;
-        let place = match route {
-            Route::NotReady(error) => {
-                self.edge.telemetry.put_back(normalized.telemetry);
-                return Err(error);
-            }
-            Route::Edge(need, reason) => Place::Edge(need, reason),
-            Route::Here(current, need) => {
-                let look_up = (*current).as_ref().and_then(|loaded| GeoQuery::of(&loaded.artifact, options.request));
-                Place::Here { current, need, look_up }
-            }
-        };
-        Ok(Prepared {
-            request: options.request,
-            call: Call {
-                operation,
-                normalized,
-                place,
-                timeout: options.timeout.unwrap_or(self.config.timeout),
-                retry_clicks: options.retry_clicks.unwrap_or(self.config.retry_clicks),
-            },
-        })
-    }
-
-    /// Gives back what a call took that is not made after all.
-    fn withdraw(&self, call: Call, error: TargetError) -> TargetError {
-        self.edge.telemetry.put_back(call.normalized.telemetry);
-        error
-    }
-
-    /// Makes a call; without a control only one that is over at once.
-    fn execute(
-        &self,
-        call: Call,
-        request: Option<Value<'_>>,
-        control: Option<&Arc<CallControl>>,
-    ) -> Result<RawEnvelope, TargetError> {
-        let operation = call.operation;
-        let result = match (&call.place, control) {
-            (Place::Here { .. }, control) => self.decide_here(call, request, control),
-            (Place::Edge(..), Some(control)) => self.send_parts(call, control),
-            (Place::Edge(..), None) => Err(TargetError::internal("a request without a deadline")),
-        };
-        match &result {
-            Ok(_) => crate::log::debug(format_args!("{}: done", operation.name())),
-            Err(error) => {
-                let elapsed = control.map_or(0, |control| control.elapsed().as_millis());
-                crate::log::warn(format_args!("{}: failed after {elapsed} ms: {error}", operation.name()));
-            }
-        }
-        result
-    }
-
-    /// A waiting asynchronous call may have been ended.
-    pub(crate) fn poke(&self) {
-        self.executor.poke();
-    }
-
-    pub(crate) fn completions(&self) -> &Completions {
-        &self.completions
-    }
-
-    pub(crate) fn stats(&self) -> &Stats {
-        &self.edge.stats
-    }
-
-    /// The client's own location hint: the configured one, or the one that the edge has told.
-    pub(crate) fn location_hint(&self) -> Option<&str> {
-        self.config.target_location_hint.as_deref().or_else(|| self.on_device.as_ref()?.location_hint())
-    }
-
-    /// Downloads have no use any more once a close begins.
-    fn stop_background(&self) {
-        if let Some(on_device) = &self.on_device {
-            on_device.stop();
-        }
-    }
-
-    fn end_calls(&self, timeout: Option<Duration>) -> DeliveryCounts {
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        self.edge.events.begin_close();
-        self.stop_background();
-        self.calls.close(timeout);
-        self.executor.poke();
-        // Whoever was ended returns at once; a callback of the host may take longer.
-        self.calls.wait_empty(Some(Duration::from_millis(100)));
-        // After the calls: the last of them may have been a decision.
-        let counts = self.impressions.close(deadline);
-        self.edge.transport.shut_down();
-        self.executor.stop();
-        self.completions.wake();
-        self.edge.events.close();
-        counts
     }
 }

@@ -7,6 +7,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
+
 use crate::clock::wall_ms;
 use crate::error::TargetError;
 use crate::json::ObjectWriter;
@@ -36,11 +38,15 @@ struct State {
 pub(crate) struct Events {
     state: Arc<(Mutex<State>, Condvar)>,
     capacity: usize,
+    /// The state's callback, for a forked child, which must not lock the state.
+    inheritable: ArcSwapOption<Inheritable>,
 }
+
+struct Inheritable(Arc<EventCallback>);
 
 impl Events {
     pub(crate) fn new(capacity: usize) -> Self {
-        Events { state: Arc::default(), capacity }
+        Events { state: Arc::default(), capacity, inheritable: ArcSwapOption::empty() }
     }
 
     /// Adds an event; `members` writes what it has besides type and time.
@@ -105,7 +111,9 @@ impl Events {
             let id = thread.thread().id();
             state.dispatcher = Some((thread, id));
         }
+        let inheritable = callback.clone().map(|callback| Arc::new(Inheritable(callback)));
         let old = std::mem::replace(&mut state.callback, callback);
+        self.inheritable.store(inheritable);
         changed.notify_all();
         let inside = state.dispatcher.as_ref().is_some_and(|(_, id)| *id == std::thread::current().id());
         // Whatever runs now is an earlier callback, perhaps one before the last. What runs after it is the new one.
@@ -117,6 +125,11 @@ impl Events {
         // Dropped without the lock: the host's closure may do anything.
         drop(old);
         Ok(())
+    }
+
+    /// The callback that is set, told without a lock.
+    pub(crate) fn callback(&self) -> Option<Arc<EventCallback>> {
+        self.inheritable.load().as_ref().map(|inheritable| Arc::clone(&inheritable.0))
     }
 
     /// A close begins: whoever waits inside a callback of the library has to know.
@@ -178,6 +191,9 @@ fn dispatch(shared: &(Mutex<State>, Condvar)) {
                 state.running = Some(state.dispatched);
                 drop(state);
                 let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| callback(&event)));
+                if process::has_left_library_thread() {
+                    return;
+                }
                 drop(callback);
                 if outcome.is_err() {
                     crate::log::error(format_args!("an event callback panicked"));

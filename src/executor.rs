@@ -117,6 +117,9 @@ fn work(shared: &Shared) {
         if let Some(job) = state.waiting.pop_front() {
             drop(state);
             (job.run)();
+            if process::has_left_library_thread() {
+                return;
+            }
             state = lock(&shared.state);
         } else if state.stopping {
             // The watcher may sleep until the deadline of a job that is done meanwhile.
@@ -140,6 +143,9 @@ fn watch(shared: &Shared) {
         {
             drop(state);
             (job.run)();
+            if process::has_left_library_thread() {
+                return;
+            }
             state = lock(&shared.state);
             continue;
         }

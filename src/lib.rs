@@ -52,6 +52,13 @@
 //! [`TargetError::WouldDeadlock`]. Decisions on this machine wait neither for the thread that replaces the artifact
 //! nor for those that send impressions.
 //!
+//! # Processes
+//!
+//! A forked child may use a client that its parent has made. Its first call there starts threads and connections of its
+//! own, with the parent's artifact and an empty queue. Handles of the parent's calls answer [`TargetError::Closed`], and
+//! dropping a client that the child has not used leaves the parent's alone. Rust's standard library has locks of its own,
+//! such as that of the environment, which a child may find held for ever.
+//!
 //! # Deadlines and repeating
 //!
 //! One monotonic deadline (`timeout`, 3 s) covers a call: look-up, connect, TLS, proxy, body and all retries.
@@ -77,6 +84,7 @@
 #![warn(missing_docs)]
 
 mod builder;
+mod call;
 mod calls;
 mod client;
 mod clock;
@@ -85,6 +93,7 @@ mod config_json;
 mod cookies;
 mod decisioning;
 pub mod delivery;
+mod descriptors;
 mod edge;
 mod envelope;
 mod error;
@@ -101,8 +110,10 @@ mod log;
 mod notifications;
 mod options;
 mod pending;
+mod per_process;
 mod process;
 mod server_side;
+mod shared;
 mod stats;
 mod sync;
 mod transport;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use crate::client::{Call, Shared};
+use crate::call::Call;
 use crate::config::DecisioningMethod;
 use crate::cookies::TargetCookie;
 use crate::decisioning::artifact::Artifact;
@@ -22,6 +22,7 @@ use crate::error::{Phase, TargetError};
 use crate::json::{Document, Kind, ObjectWriter, Strictness, Value};
 use crate::notifications::queue::ImpressionBatch;
 use crate::options::Operation;
+use crate::shared::Shared;
 use crate::stats::count;
 use crate::transport::control::CallControl;
 use crate::transport::retry::ended_or_late;

@@ -7,10 +7,10 @@ use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use crate::calls::Calls;
-use crate::client::Shared;
 use crate::envelope::{Attributes, Offers, RawEnvelope};
 use crate::error::TargetError;
 use crate::process;
+use crate::shared::Shared;
 use crate::stats::Stats;
 use crate::sync::lock;
 use crate::transport::control::{CallControl, End};
@@ -128,11 +128,14 @@ pub(crate) struct AsyncCall {
     outcome: Mutex<Option<Arc<Outcome>>>,
     done: Condvar,
     shared: Weak<Shared>,
+    /// Of the process whose threads make the call.
+    generation: u64,
 }
 
 impl AsyncCall {
     pub(crate) fn new(id: u64, control: Arc<CallControl>, shared: Weak<Shared>) -> Arc<Self> {
-        Arc::new(AsyncCall { id, control, outcome: Mutex::new(None), done: Condvar::new(), shared })
+        let generation = process::generation();
+        Arc::new(AsyncCall { id, control, outcome: Mutex::new(None), done: Condvar::new(), shared, generation })
     }
 
     pub(crate) fn control(&self) -> &Arc<CallControl> {
@@ -167,17 +170,29 @@ impl AsyncCall {
     }
 
     /// Ends the call unless it has finished. Nothing is sent afterwards.
-    pub(crate) fn cancel(&self) {
+    pub(crate) fn cancel(&self) -> Result<(), TargetError> {
+        if self.is_inherited() {
+            return Err(TargetError::closed());
+        }
         if self.outcome().is_none() {
             self.control.end_call(End::Cancelled);
             if let Some(shared) = self.shared.upgrade() {
                 shared.poke();
             }
         }
+        Ok(())
+    }
+
+    /// Whether the call is the parent's: a thread of the parent may hold any of its locks.
+    fn is_inherited(&self) -> bool {
+        self.generation != process::generation()
     }
 
     /// Waits for the outcome; `None` as long as it takes.
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> Result<Arc<Outcome>, TargetError> {
+        if self.is_inherited() {
+            return Err(TargetError::closed());
+        }
         if let Some(outcome) = self.outcome() {
             self.taken();
             return Ok(outcome);
@@ -234,14 +249,16 @@ macro_rules! pending_call {
             /// Ends the call with [`TargetError::Cancelled`] unless it has finished; nothing is sent afterwards.
             #[doc(alias = "target_request_cancel")]
             pub fn cancel(&self) {
-                self.0.cancel();
+                // Fails only in a child of the process whose call it is, where there is nothing to end.
+                let _ = self.0.cancel();
             }
 
             /// Waits for the result; `None` as long as it takes. Each wait after the end has a fresh copy.
             ///
             /// # Errors
             /// The call's own error; [`TargetError::Pending`] when the wait ended first,
-            /// [`TargetError::WouldDeadlock`] on a thread of the library.
+            /// [`TargetError::WouldDeadlock`] on a thread of the library, [`TargetError::Closed`] for a call that a
+            /// parent process has started.
             #[doc(alias = "target_request_wait")]
             pub fn wait(&self, timeout: Option<Duration>) -> Result<$result, TargetError> {
                 match self.0.wait(timeout)?.as_ref() {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::client::{Call, Shared};
+use crate::call::Call;
 use crate::config::DecisioningMethod;
 use crate::cookies::TargetCookie;
 use crate::delivery::normalize::{Normalized, Part, query};
@@ -11,6 +11,7 @@ use crate::error::{NotificationOutcome, PartialResult, Phase, TargetError};
 use crate::ids;
 use crate::local_decisions::Place;
 use crate::options::Operation;
+use crate::shared::Shared;
 use crate::transport::control::CallControl;
 use crate::transport::retry::{Fate, Shipment, Undelivered, deliver};
 

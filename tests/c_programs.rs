@@ -110,13 +110,25 @@ fn runs_under_valgrind(
     arguments: &[&str],
     examine: impl Fn(&Run, &LocalEdge),
 ) {
+    const LEAKS: [&str; 3] =
+        ["--leak-check=full", "--show-leak-kinds=definite,indirect", "--errors-for-leak-kinds=definite,indirect"];
+    runs_under(&LEAKS, start, program, scratch, arguments, examine);
+}
+
+fn runs_under(
+    checks: &[&str],
+    start: impl Fn() -> LocalEdge,
+    program: &Path,
+    scratch: &Scratch,
+    arguments: &[&str],
+    examine: impl Fn(&Run, &LocalEdge),
+) {
     if !has_valgrind() {
         return;
     }
     let edge = start();
     let mut checked = Command::new("valgrind");
-    checked.args(["-q", "--leak-check=full", "--show-leak-kinds=definite,indirect", "--num-callers=16"]);
-    checked.args(["--errors-for-leak-kinds=definite,indirect", "--error-exitcode=99"]);
+    checked.args(["-q", "--num-callers=16", "--error-exitcode=99"]).args(checks);
     let suppressions = Path::new(CRATE).join("tests/valgrind.supp");
     if suppressions.exists() {
         checked.arg(format!("--suppressions={}", suppressions.display()));
@@ -124,6 +136,16 @@ fn runs_under_valgrind(
     checked.arg(program).arg(edge.host()).args(arguments).env("TARGET_TIMEOUT", "300000");
     let result = run(&mut checked, scratch, VALGRIND_TIME_LIMIT).succeeded("the program under valgrind");
     examine(&result, &edge);
+}
+
+/// The same for a program that forks, where children leak what was their parent's and what its other threads had: leaks
+/// are not looked for, other errors are, in the children too.
+fn forking_program_runs_well(name: &str, arguments: &[&str], under_valgrind: &[&str]) {
+    let scratch = Scratch::new(name);
+    let program = compiled_test_program(name, &scratch);
+    let start = || LocalEdge::start().unwrap();
+    runs_as_it_is(&start(), &program, &scratch, arguments, |_, _| {});
+    runs_under(&["--leak-check=no"], start, &program, &scratch, under_valgrind, |_, _| {});
 }
 
 /// The sources of a test program.
@@ -243,6 +265,16 @@ fn threads() {
         assert_eq!(report.sessions, report.requests);
         assert_eq!(report.session_concurrent_max, 1);
     });
+}
+
+#[test]
+fn fork() {
+    forking_program_runs_well("fork", &[], &[]);
+}
+
+#[test]
+fn fork_among_busy_threads() {
+    forking_program_runs_well("fork_among_threads", &["100", "16"], &["5", "4"]);
 }
 
 #[test]

@@ -113,6 +113,13 @@ impl Hint {
         Ok(Hint { found, life, thread: Mutex::new(Some(thread)) })
     }
 
+    /// A hint that a parent process has been told.
+    pub(crate) fn known(hint: &str) -> Self {
+        let found = Arc::new(OnceLock::from(hint.to_owned()));
+        Hint { found, life: Arc::new(CallControl::endless()), thread: Mutex::default() }
+    }
+
+    /// Takes no lock.
     pub(crate) fn get(&self) -> Option<&str> {
         self.found.get().map(String::as_str)
     }

@@ -8,9 +8,10 @@ use super::geo::GeoService;
 use super::hint::Hint;
 use super::readiness::Waited;
 use super::source::location::cdn_base;
-use super::source::{Source, Surroundings, Timing};
+use super::source::{FirstArtifact, Source, Surroundings, Timing};
 use crate::config::ClientConfig;
 use crate::error::TargetError;
+use crate::process;
 use crate::stats::Stats;
 
 /// The part of an on-device or hybrid client that server-side clients do not have.
@@ -22,22 +23,27 @@ pub(crate) struct OnDevice {
 }
 
 impl OnDevice {
-    /// Starts what runs in the background. `payload` is `artifact_payload` of the configuration, `base_url` the
-    /// delivery host's scheme and name.
+    /// Starts what runs in the background. `base_url` is the delivery host's scheme and name, `known_hint` a location
+    /// hint that need not be asked for.
     pub(crate) fn start(
         config: &ClientConfig,
-        payload: Option<String>,
+        first: FirstArtifact,
+        known_hint: Option<&str>,
         base_url: &str,
         surroundings: Surroundings,
         stats: &Arc<Stats>,
     ) -> Result<Self, TargetError> {
         // A payload that cannot be used is found out before anything is sent.
-        let source = Source::start(config, payload, surroundings.clone(), Timing::default())?;
-        let hint = match config.target_location_hint {
-            Some(_) => None,
-            None => Some(Hint::search(config, base_url, &surroundings, stats).inspect_err(|_| {
+        let source = Source::start(config, first, surroundings.clone(), Timing::default())?;
+        let hint = match (&config.target_location_hint, known_hint) {
+            (Some(_), _) => None,
+            (None, Some(known)) => Some(Hint::known(known)),
+            (None, None) => Some(Hint::search(config, base_url, &surroundings, stats).inspect_err(|_| {
                 source.stop();
-                source.join();
+                // While a forked child starts again, the thread's logger may be waiting for the client.
+                if !process::on_library_thread() {
+                    source.join();
+                }
             })?),
         };
         let geo = GeoService::new(
@@ -49,7 +55,7 @@ impl OnDevice {
         Ok(OnDevice { source, geo, hint, surroundings })
     }
 
-    /// The hint that the edge has told, if it was asked and has answered.
+    /// The hint that the edge has told, if it was asked and has answered. Takes no lock.
     pub(crate) fn location_hint(&self) -> Option<&str> {
         self.hint.as_ref()?.get()
     }

@@ -41,6 +41,11 @@ impl Readiness {
         self.changed.notify_all();
     }
 
+    /// A forked child has the artifact of its parent: it does not become ready, it is.
+    pub(crate) fn artifact_was_inherited(&self) {
+        lock(&self.state).has_artifact = true;
+    }
+
     pub(crate) fn hint_is_awaited(&self, awaited: bool) {
         lock(&self.state).awaits_hint = awaited;
         self.changed.notify_all();

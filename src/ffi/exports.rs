@@ -46,7 +46,7 @@ pub type target_log_callback =
 
 /// A client of Target for one client code and organization. Made by target_client_create, freed by
 /// target_client_free. One client serves a whole process: it pools connections, and any number of threads may use
-/// it at the same time.
+/// it at the same time. Forked children may use it too, see "Fork" at the top.
 pub struct target_client {
     client: TargetClient,
 }
@@ -59,7 +59,8 @@ impl target_client {
 }
 
 /// An asynchronous call. Made by the _async functions, freed by target_request_free. It may be used after its
-/// client was closed and after its client was freed. Any number of threads may use it at the same time.
+/// client was closed and after its client was freed. Any number of threads may use it at the same time, in the process
+/// that started the call.
 pub struct target_request {
     call: Arc<AsyncCall>,
 }
@@ -522,6 +523,7 @@ pub extern "C" fn target_send_notifications_async(
 ///
 /// @return The call's own status.
 ///         TARGET_ERR_PENDING: the call goes on; nothing is lost.
+///         TARGET_ERR_CLOSED: also for a call that a parent process has started.
 ///         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library to wait, and the call has not finished.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_request_wait(
@@ -541,10 +543,11 @@ pub extern "C" fn target_request_wait(
 /// @param request  The handle. Must not be NULL.
 ///
 /// @return TARGET_OK, also when the call had finished.
+///         TARGET_ERR_CLOSED: a parent process has started the call, and nothing is done about it here.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_request_cancel(request: *mut target_request) -> target_status {
     guard(std::ptr::null_mut(), || {
-        self::request(request)?.call.cancel();
+        self::request(request)?.call.cancel()?;
         Ok(None)
     })
 }

@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use socket2::Socket;
+
+use crate::descriptors::OfThisProcess;
 use crate::error::Phase;
 use crate::sync::lock;
 
@@ -24,7 +27,7 @@ pub(crate) enum End {
 #[derive(Debug, Default)]
 struct State {
     end: Option<End>,
-    socket: Option<Arc<socket2::Socket>>,
+    socket: Option<Arc<OfThisProcess<Socket>>>,
 }
 
 /// One call. Shared by the thread that makes it and those that may end it.
@@ -167,7 +170,7 @@ impl CallControl {
         state.end = Some(end);
         if let Some(socket) = &state.socket {
             // Fails only when the connection is gone already.
-            let _ = socket.shutdown(Shutdown::Both);
+            let _ = socket.get().and_then(|socket| socket.shutdown(Shutdown::Both));
         }
         drop(state);
         self.changed.notify_all();
@@ -206,7 +209,7 @@ impl CallControl {
     }
 
     /// Makes the socket the one that an end shuts down. Refused when the call has ended.
-    pub(crate) fn engage(&self, socket: &Arc<socket2::Socket>) -> Result<(), End> {
+    pub(crate) fn engage(&self, socket: &Arc<OfThisProcess<Socket>>) -> Result<(), End> {
         let mut state = lock(&self.state);
         match state.end {
             Some(end) => Err(end),
@@ -391,8 +394,8 @@ mod tests {
     fn an_ended_call_takes_no_socket() {
         let control = CallControl::new(Duration::from_secs(1));
         control.end_call(End::Closed);
-        let socket =
-            Arc::new(socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket"));
+        let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        let socket = Arc::new(OfThisProcess::new(socket));
         assert_eq!(control.engage(&socket), Err(End::Closed));
     }
 }

@@ -8,10 +8,11 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
+use ureq::tls::TlsConfig;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
 use ureq::{Agent, Body};
 
-use super::control::{CallControl, enter};
+use super::control::{CallControl, current, enter};
 use super::exchange::{ExchangeConnector, TlsMilestone};
 use super::proxy::{Proxies, proxies};
 use super::resolver::CachingResolver;
@@ -20,6 +21,7 @@ use super::tls::tls_config;
 use super::{Failure, FailureKind, GetAnswer, GetRequest, HttpRequest, HttpResponse, Transport};
 use crate::config::ClientConfig;
 use crate::error::{Phase, TargetError};
+use crate::process;
 
 /// A delivery answer of more bytes, after decompression, is refused.
 pub(crate) const MAX_ANSWER: u64 = 16 * 1024 * 1024;
@@ -86,14 +88,45 @@ pub(crate) struct HttpTransport {
     counts: Arc<ConnectionCounts>,
 }
 
+/// What the environment and files have to say, read once: a forked child may have become another user in another
+/// root directory, and the standard library guards the environment with a lock.
+#[derive(Debug)]
+pub(crate) struct HttpSettings {
+    proxies: Proxies,
+    headers: HeaderMap,
+    tls: TlsConfig,
+    resolver: CachingResolver,
+    generation: u64,
+}
+
+impl HttpSettings {
+    pub(crate) fn read(config: &ClientConfig) -> Result<Self, TargetError> {
+        Ok(HttpSettings {
+            proxies: proxies(&config.proxy, |name| std::env::var(name).ok())?,
+            headers: fixed_headers(config)?,
+            tls: tls_config(&config.tls)?,
+            resolver: CachingResolver::new(),
+            generation: process::generation(),
+        })
+    }
+
+    fn resolver(&self) -> CachingResolver {
+        if self.generation == process::generation() { self.resolver.clone() } else { self.resolver.inherited() }
+    }
+}
+
 impl HttpTransport {
+    #[cfg(test)]
     pub(crate) fn new(config: &ClientConfig) -> Result<Self, TargetError> {
-        let proxies = proxies(&config.proxy, |name| std::env::var(name).ok())?;
-        let headers = fixed_headers(config)?;
-        let tls = tls_config(&config.tls)?;
+        Ok(Self::open(config, &HttpSettings::read(config)?))
+    }
+
+    /// The configuration is the one that the settings were read for.
+    pub(crate) fn open(config: &ClientConfig, settings: &HttpSettings) -> Self {
+        let HttpSettings { proxies, headers, tls, .. } = settings;
         let counts = Arc::new(ConnectionCounts::default());
-        let resolver = CachingResolver::new();
-        let Proxies { http, https } = proxies;
+        let resolver = settings.resolver();
+        let Proxies { http, https } = proxies.clone();
         let agent = |proxy: Option<ureq::Proxy>| {
             let resolver = match &proxy {
                 Some(proxy) => resolver.for_proxy(proxy.host()),
@@ -133,7 +166,8 @@ impl HttpTransport {
         let one_for_both = http == https;
         let http = agent(http);
         let https = if one_for_both { http.clone() } else { agent(https) };
-        Ok(HttpTransport { http, https, headers, counts })
+        initialize_ureq(&http);
+        HttpTransport { http, https, headers: headers.clone(), counts }
     }
 
     pub(crate) fn counts(&self) -> &Arc<ConnectionCounts> {
@@ -234,6 +268,14 @@ impl Transport for HttpTransport {
 
     fn get(&self, request: &GetRequest<'_>, control: &Arc<CallControl>) -> Result<GetAnswer, Failure> {
         attempt(control, SERVER, || self.exchange_get(request), |answer| answer.status)
+    }
+}
+
+/// ureq has a value that the first request of the process computes, and others wait for: a child that was forked
+/// meanwhile would wait for ever. This request gets no further than the resolver, which serves nobody's call.
+fn initialize_ureq(agent: &Agent) {
+    if current().is_none() {
+        let _ = agent.get("http://localhost/").call();
     }
 }
 

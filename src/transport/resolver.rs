@@ -79,6 +79,15 @@ impl CachingResolver {
         CachingResolver { proxy_host: Some(host.into()), ..self.clone() }
     }
 
+    /// What a forked child starts with: its own cache with what was known, so that its first calls need no look-up. The
+    /// system's may be stuck there, where a thread of the parent was in the middle of one.
+    pub(crate) fn inherited(&self) -> Self {
+        // A thread of the parent that holds the lock does so for ever.
+        let known = self.cache.try_lock().map(|cache| cache.known.clone()).unwrap_or_default();
+        let cache = Cache { known, running: HashMap::new() };
+        CachingResolver { cache: Arc::new(Mutex::new(cache)), ..self.clone() }
+    }
+
     /// The next call asks again: none of the addresses could be reached.
     pub(crate) fn forget(&self, host: &str) {
         lock(&self.cache).known.remove(host);
@@ -269,6 +278,23 @@ mod tests {
         let error = resolver.addresses("nowhere.test", &control()).unwrap_err();
         assert!(error.to_string().contains("no such host"), "{error}");
         assert!(lock(&resolver.cache).running.is_empty());
+    }
+
+    #[test]
+    fn a_child_knows_what_its_parent_knew_and_waits_for_none_of_its_threads() {
+        let (resolver, answer) = forgetful(MAX_STALE);
+        let resolver = CachingResolver { max_age: MAX_AGE, ..resolver };
+        answer.send(Ok(1)).unwrap();
+        assert_eq!(last_byte(&resolver), 1);
+        let parents_thread = lock(&resolver.cache);
+        let of_busy_parent = resolver.inherited();
+        drop(parents_thread);
+        let inherited = resolver.inherited();
+        assert_eq!(last_byte(&inherited), 1);
+        inherited.forget("edge.test");
+        assert_eq!(last_byte(&resolver), 1);
+        answer.send(Ok(2)).unwrap();
+        assert_eq!(last_byte(&of_busy_parent), 2);
     }
 
     #[test]

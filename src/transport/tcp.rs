@@ -15,6 +15,7 @@ use ureq::unversioned::transport::{
 
 use super::control::{CallControl, current};
 use super::resolver::CachingResolver;
+use crate::descriptors::OfThisProcess;
 use crate::error::Phase;
 
 /// Grows on demand; a delivery answer seldom has more.
@@ -84,12 +85,13 @@ fn wait(control: &CallControl) -> io::Result<Duration> {
     control.remaining().map(|left| left.max(LEAST_WAIT)).ok_or_else(|| io::ErrorKind::TimedOut.into())
 }
 
-fn connect(address: SocketAddr, budget: Duration, control: &CallControl) -> io::Result<Arc<Socket>> {
+fn connect(address: SocketAddr, budget: Duration, control: &CallControl) -> io::Result<Arc<OfThisProcess<Socket>>> {
     let budget = budget.min(wait(control)?).max(LEAST_WAIT);
-    let socket = Arc::new(Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?);
-    socket.set_tcp_nodelay(true)?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Arc::new(OfThisProcess::new(socket));
+    socket.get()?.set_tcp_nodelay(true)?;
     control.engage(&socket).map_err(|_| io::ErrorKind::ConnectionAborted)?;
-    blocking_connect(&socket, &SockAddr::from(address), budget, control)?;
+    blocking_connect(socket.get()?, &SockAddr::from(address), budget, control)?;
     Ok(socket)
 }
 
@@ -142,7 +144,7 @@ const SEND_FLAGS: libc::c_int = 0;
 
 /// One connection.
 pub(crate) struct TcpTransport {
-    socket: Arc<Socket>,
+    socket: Arc<OfThisProcess<Socket>>,
     buffers: LazyBuffers,
     /// Output that waits for more, or for the first read.
     unsent: Vec<u8>,
@@ -164,13 +166,13 @@ impl Drop for TcpTransport {
         self.counts.open.fetch_sub(1, Ordering::Relaxed);
         if current().is_some_and(|control| control.end().is_some() || control.remaining().is_none()) {
             // A call that is over must not have the system go on sending what it took of the request.
-            let _ = self.socket.set_linger(Some(Duration::ZERO));
+            let _ = self.socket.get().and_then(|socket| socket.set_linger(Some(Duration::ZERO)));
         }
     }
 }
 
 impl TcpTransport {
-    fn new(socket: Arc<Socket>, counts: &Arc<ConnectionCounts>) -> Self {
+    fn new(socket: Arc<OfThisProcess<Socket>>, counts: &Arc<ConnectionCounts>) -> Self {
         counts.open.fetch_add(1, Ordering::Relaxed);
         counts.opened.fetch_add(1, Ordering::Relaxed);
         let buffers = LazyBuffers::new(BUFFER_SIZE, BUFFER_SIZE);
@@ -198,18 +200,19 @@ impl TcpTransport {
         }
         let coarse = remaining.saturating_sub(remaining / 8);
         let limit = if coarse > Duration::from_millis(200) { coarse } else { remaining };
-        self.socket.set_read_timeout(Some(limit))?;
+        self.socket.get()?.set_read_timeout(Some(limit))?;
         self.read_limit = limit;
         Ok(())
     }
 
     fn write(&self, bytes: &[u8], control: &CallControl) -> io::Result<usize> {
         let limit = wait(control)?;
-        match self.socket.send_with_flags(bytes, SEND_FLAGS | libc::MSG_DONTWAIT) {
+        let socket = self.socket.get()?;
+        match socket.send_with_flags(bytes, SEND_FLAGS | libc::MSG_DONTWAIT) {
             // The socket's buffer is full, which a small request never sees.
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                self.socket.set_write_timeout(Some(limit))?;
-                self.socket.send_with_flags(bytes, SEND_FLAGS)
+                socket.set_write_timeout(Some(limit))?;
+                socket.send_with_flags(bytes, SEND_FLAGS)
             }
             written => written,
         }
@@ -240,7 +243,7 @@ impl TcpTransport {
 
     /// Reads once; nothing when the buffer has no room.
     fn read(&mut self) -> io::Result<usize> {
-        let read = (&*self.socket).read(self.buffers.input_append_buf())?;
+        let read = self.socket.get()?.read(self.buffers.input_append_buf())?;
         self.buffers.input_appended(read);
         Ok(read)
     }
@@ -263,7 +266,7 @@ impl Transport for TcpTransport {
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         if timeout == ONLY_LOOK {
-            nothing_to_read(&self.socket)?;
+            nothing_to_read(self.socket.get()?)?;
             return Ok(self.read()? > 0);
         }
         let control = self.control()?;
@@ -427,11 +430,11 @@ mod tests {
             }
         }
         let control = call();
-        let socket = Arc::new(Socket::new(Domain::IPV4, Type::STREAM, None).unwrap());
+        let socket = Arc::new(OfThisProcess::new(Socket::new(Domain::IPV4, Type::STREAM, None).unwrap()));
         control.engage(&socket).unwrap();
         control.end_call(End::Cancelled);
         let began = Instant::now();
-        let error = blocking_connect(&socket, &addr, Duration::from_secs(30), &control).unwrap_err();
+        let error = blocking_connect(socket.get().unwrap(), &addr, Duration::from_secs(30), &control).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     }

@@ -37,10 +37,11 @@ impl<F: Fn(&str, &str) -> String + Send + Sync> Transport for Answering<F> {
 /// Puts an artifact into force as if the configuration had had it, in either form; the error says why it cannot be
 /// used.
 pub fn replace_artifact(client: &TargetClient, bytes: Vec<u8>, format: ArtifactFormat) -> Result<(), String> {
-    match client.source() {
+    let replaced = client.with_source(|source| match source {
         Some(source) => source.take_given(bytes, format).map_err(|error| error.to_string()),
         None => Err("a client that decides nothing has no artifact".to_owned()),
-    }
+    });
+    replaced.unwrap_or_else(|error| Err(error.to_string()))
 }
 
 /// What the cookies of a visitor say.

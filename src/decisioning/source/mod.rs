@@ -120,6 +120,16 @@ pub(crate) struct Surroundings {
     pub readiness: Arc<Readiness>,
 }
 
+/// What a source has to start with.
+pub(crate) enum FirstArtifact {
+    /// `artifact_payload` of the configuration, handed over so that its text is in memory once.
+    Given(String),
+    /// What is in force in the parent process.
+    Inherited(Arc<Loaded>),
+    /// Nothing: it comes from the cache or the network.
+    Wanted,
+}
+
 /// An artifact in force, if there is one, for the time of one decision.
 pub(crate) type LoadedGuard = Guard<Option<Arc<Loaded>>>;
 
@@ -166,13 +176,12 @@ struct Progress {
 }
 
 impl Source {
-    /// Puts what is there already into force and starts the thread. `payload` is the artifact that the caller has given,
-    /// handed over so that its text is in memory once.
+    /// Puts what is there already into force and starts the thread.
     ///
     /// Fails when the artifact given by the caller cannot be used, and when there is no thread.
     pub(crate) fn start(
         config: &ClientConfig,
-        payload: Option<String>,
+        first: FirstArtifact,
         surroundings: Surroundings,
         timing: Timing,
     ) -> Result<Self, TargetError> {
@@ -198,12 +207,17 @@ impl Source {
             progress: Mutex::default(),
             finished: Condvar::new(),
         });
-        let plan = match payload {
-            Some(payload) => {
+        let plan = match first {
+            FirstArtifact::Given(payload) => {
                 shared.take_payload(payload)?;
                 poll::Plan::after_payload(&shared)
             }
-            None => {
+            FirstArtifact::Inherited(loaded) => {
+                shared.current.store(Some(loaded));
+                shared.surroundings.readiness.artifact_was_inherited();
+                poll::Plan::after_fork(&shared)
+            }
+            FirstArtifact::Wanted => {
                 shared.take_cached();
                 poll::Plan::at_once()
             }
@@ -223,6 +237,16 @@ impl Source {
     /// round; all that one decision reads has to come from one guard.
     pub(crate) fn current(&self) -> LoadedGuard {
         self.shared.current.load()
+    }
+
+    /// What a forked child starts with. Takes no lock.
+    pub(crate) fn inheritance(&self) -> FirstArtifact {
+        self.shared.current.load_full().map_or(FirstArtifact::Wanted, FirstArtifact::Inherited)
+    }
+
+    /// Lets go of the artifact, which is somebody else's now and goes when it is replaced there. Takes no lock.
+    pub(crate) fn hand_over(&self) {
+        self.shared.current.store(None);
     }
 
     /// Puts an artifact that was given into force, in either form.

@@ -43,6 +43,12 @@ impl Plan {
         Plan { due, is_settled: true, failures: 0 }
     }
 
+    /// The artifact is the parent's. Children that were forked at the same time ask at different times.
+    pub(super) fn after_fork(shared: &Shared) -> Self {
+        let wait = shared.interval.mul_f64((1.0 + ids::random_fraction()) / 2.0);
+        Plan { due: (!shared.interval.is_zero()).then(|| soon(wait)), is_settled: true, failures: 0 }
+    }
+
     pub(super) fn after_success(&mut self, interval: Duration) {
         self.is_settled = true;
         self.failures = 0;
@@ -66,6 +72,10 @@ impl Plan {
 impl Plan {
     pub(super) fn is_due(&self) -> bool {
         self.due.is_some()
+    }
+
+    pub(super) fn waits(&self) -> Option<Duration> {
+        self.due.map(|due| due.saturating_duration_since(Instant::now()))
     }
 }
 

@@ -65,7 +65,8 @@ fn try_scene(members: &str, timing: Timing, steps: impl IntoIterator<Item = Step
     };
     let mut config = ClientConfig::from_json(&config).unwrap();
     let payload = config.artifact_payload.take();
-    let source = Source::start(&config, payload, surroundings, timing)?;
+    let first = payload.map_or(FirstArtifact::Wanted, FirstArtifact::Given);
+    let source = Source::start(&config, first, surroundings, timing)?;
     Ok(Scene { cdn, events, readiness, source })
 }
 
@@ -420,4 +421,34 @@ fn waits_after_failures_double_up_to_the_interval() {
         let wait = wait(&mut plan, Some(Duration::from_secs(asked_for)));
         assert!((wait - expected).abs() <= expected / 10.0, "{wait} instead of {expected}");
     }
+}
+
+#[test]
+fn a_child_starts_with_the_artifact_of_its_parent_and_asks_later() {
+    let parent = scene(r#","polling_interval":0"#, [good("1.0.0", "a")]);
+    parent.readiness.wait(None);
+    let (cdn, events, readiness) = (Scripted::new([]), Arc::new(Events::new(8)), Arc::<Readiness>::default());
+    let surroundings = Surroundings {
+        transport: Arc::clone(&cdn) as Arc<dyn Transport>,
+        events: Arc::clone(&events),
+        clock: Clock::default(),
+        readiness: Arc::clone(&readiness),
+    };
+    let config = ClientConfig::from_json(r#"{"client":"acme","organization_id":"1@AdobeOrg"}"#).unwrap();
+    let inherited = parent.source.inheritance();
+    let source = Source::start(&config, inherited, surroundings, Timing::default()).unwrap();
+    parent.source.hand_over();
+    assert_eq!((parent.version(), readiness.has_artifact()), (None, true));
+    assert!(events.next(Some(Duration::ZERO)).is_err(), "nothing has happened here");
+    assert!(cdn.asked().is_empty());
+    cdn.then([not_modified()]);
+    assert!(!source.refresh().unwrap().changed);
+    assert_eq!(cdn.asked()[0].header("if-none-match"), Some("a"));
+    assert_eq!(Arc::strong_count(source.current().as_ref().unwrap()), 1, "it goes when it is replaced");
+
+    let waits: Vec<Option<Duration>> = (0..100).map(|_| poll::Plan::after_fork(&source.shared).waits()).collect();
+    let interval = config.polling_interval;
+    assert!(waits.iter().all(|wait| wait.is_some_and(|wait| wait > interval / 3 && wait <= interval)), "{waits:?}");
+    source.stop();
+    source.join();
 }

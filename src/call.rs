@@ -119,7 +119,7 @@ impl Shared {
         names
     }
 
-    fn parsed<'o>(&self, options: &'o str) -> Result<Document<'o>, TargetError> {
+    pub(crate) fn parsed<'o>(&self, options: &'o str) -> Result<Document<'o>, TargetError> {
         Document::parse(options, Strictness::Options).map_err(|error| {
             self.edge.stats.failed(Phase::Validate);
             TargetError::invalid_json("options", &error)
@@ -150,7 +150,7 @@ impl Shared {
         }
         let options = ParsedOptions::read(options, operation)?;
         let method = match operation {
-            Operation::SendNotifications => DecisioningMethod::ServerSide,
+            Operation::SendNotifications | Operation::EnqueueNotifications => DecisioningMethod::ServerSide,
             _ => options.decisioning_method.unwrap_or(self.config.decisioning_method),
         };
         let route = self.route(method, options.request, names);

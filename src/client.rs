@@ -9,6 +9,7 @@ use crate::decisioning::mbox::{MboxDecision, MboxQuery};
 use crate::decisioning::on_device::OnDevice;
 use crate::decisioning::source::{ArtifactRefresh, Source};
 use crate::delivery::limits::mbox_names as mbox_names_of;
+use crate::enqueue::Enqueued;
 use crate::envelope::{Attributes, Offers, RawEnvelope};
 use crate::error::{DeliveryCounts, TargetError};
 use crate::events::EventCallback;
@@ -379,11 +380,54 @@ impl TargetClient {
         self.shared().map(|shared| shared.client_stats()).unwrap_or_default()
     }
 
-    /// Ends the client: new calls are refused, those in flight may end by the deadline and are ended after it.
-    /// A second or parallel close waits likewise. `None` waits as long as it takes.
+    /// Hands notifications to the background queue and returns: all of them are taken, or none. They go out together
+    /// with others of their session, again until they are acknowledged, and each ends as acknowledged, rejected or
+    /// dropped, which events and [`TargetClient::stats`] tell. With [`QueueConfig::spool_dir`](crate::QueueConfig) they
+    /// survive the process. The request's `requestId` and the option `timeout` are not used.
     ///
     /// # Errors
-    /// [`TargetError::WouldDeadlock`] on a thread of the library.
+    /// Nothing was taken: [`TargetError::InvalidOptions`], [`TargetError::QueueFull`], [`TargetError::Storage`] when the
+    /// spool cannot be written, [`TargetError::Closed`].
+    #[doc(alias = "target_enqueue_notifications")]
+    pub fn enqueue_notifications(&self, options: &CallOptions) -> Result<Enqueued, TargetError> {
+        self.shared()?.enqueue(&options.to_json()?)
+    }
+
+    /// [`TargetClient::enqueue_notifications`] as [`TargetClient::get_offers_json`] does it.
+    ///
+    /// # Errors
+    /// As [`TargetClient::enqueue_notifications`], and [`TargetError::InvalidJson`].
+    pub fn enqueue_notifications_json(&self, options: &str) -> Result<String, TargetError> {
+        self.shared()?.enqueue(options).map(|enqueued| enqueued.to_json())
+    }
+
+    /// Delivers what is pending in the background queue now, what is in flight included, and returns what became of it:
+    /// without lingering, and with one more attempt of what waits for another. `None` waits as long as it takes;
+    /// [`Duration::ZERO`] only looks.
+    ///
+    /// # Errors
+    /// [`TargetError::Pending`] with a rest, the counts in its [`result`](crate::ErrorDetails::result);
+    /// [`TargetError::WouldDeadlock`] on a thread of the library; [`TargetError::Closed`] after close.
+    #[doc(alias = "target_flush")]
+    pub fn flush(&self, timeout: Option<Duration>) -> Result<DeliveryCounts, TargetError> {
+        if process::on_library_thread() && timeout != Some(Duration::ZERO) {
+            return Err(TargetError::would_deadlock("flush"));
+        }
+        let shared = self.shared()?;
+        if shared.calls.is_closed() {
+            return Err(TargetError::closed());
+        }
+        complete("flush", shared.notifications.flush(timeout))
+    }
+
+    /// Ends the client: new calls are refused, those in flight may end by the deadline and are ended after it. What is
+    /// pending in the background queue is flushed; the rest stays in the spool, or is dropped where there is none.
+    /// A second or parallel close waits likewise and has the same counts. `None` waits as long as it takes.
+    ///
+    /// # Errors
+    /// [`TargetError::Pending`] when notifications are left in the spool, the counts in its
+    /// [`result`](crate::ErrorDetails::result): the client is closed all the same. [`TargetError::WouldDeadlock`] on a
+    /// thread of the library.
     #[doc(alias = "target_client_close")]
     pub fn close(&self, timeout: Option<Duration>) -> Result<DeliveryCounts, TargetError> {
         if process::on_library_thread() {
@@ -394,8 +438,13 @@ impl TargetClient {
             let _muted = log::mute();
             Shared::closed_in_child(&self.config, (self.connect)())
         })?;
-        Ok(shared.end_calls(timeout))
+        complete("close", shared.end_calls(timeout))
     }
+}
+
+/// Counts with a rest are an error.
+fn complete(what: &str, counts: DeliveryCounts) -> Result<DeliveryCounts, TargetError> {
+    if counts.pending == 0 { Ok(counts) } else { Err(TargetError::undelivered(what, counts)) }
 }
 
 impl Drop for TargetClient {

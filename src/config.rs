@@ -151,26 +151,15 @@ pub enum SpoolSync {
     Each,
 }
 
-/// The background queue. In this version it is in memory and sends the impressions of decisions on this machine;
-/// there is no spool.
-///
-/// ```
-/// use adobe_target::{QueueConfig, TargetClient};
-///
-/// let queue = QueueConfig::default().workers(4).max_queued(50_000);
-/// let builder = TargetClient::builder("acme", "1@AdobeOrg").notifications(queue);
-/// # builder.build()?;
-/// # Ok::<(), adobe_target::TargetError>(())
-/// ```
+/// The background queue of notifications: those that were enqueued, and the impressions of decisions on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueConfig {
-    /// Notifications that wait or are on their way, at the most. A decision whose impressions find no room has
-    /// them in [`Meta::not_queued`](crate::Meta::not_queued).
+    /// Notifications that wait or are on their way, at the most, without a spool. Beyond it an enqueue is
+    /// [`TargetError::QueueFull`], and a decision has its impressions in [`Meta::not_queued`](crate::Meta::not_queued).
     pub max_queued: u64,
-    /// Notifications in one request that decisions of one visitor and session share. So many decisions that wait
-    /// are not waited with any longer. What one decision has shown goes out together, whatever this is. Adobe
-    /// recommends 50 at the most; more than 1000 are refused.
+    /// Notifications in one request, all of one session, visitor, property, environment and context. So many of a
+    /// session are not waited with any longer. Adobe recommends 50 at the most; more than 1000 are refused.
     pub max_batch: u64,
     /// Longest wait before the first attempt.
     pub flush_interval: Duration,
@@ -180,13 +169,15 @@ pub struct QueueConfig {
     pub retry_base_delay: Duration,
     /// Upper bound of every wait. Ten times as much where the edge asks for a wait.
     pub retry_max_delay: Duration,
-    /// From acceptance to the last attempt; after it a notification is dropped as `expired`. None: half an hour.
+    /// From acceptance to the last attempt, by the wall clock; after it a notification is dropped as `expired`. None:
+    /// half an hour, with a spool a day.
     pub time_to_live: Option<Duration>,
-    /// Makes the queue durable. Not in this version: [`TargetError::Unsupported`].
+    /// Makes the queue durable: what it has taken survives a crash, an exit and an outage. Clients and processes may
+    /// share the directory, which is made if it is not there. One that cannot be opened is an error of create.
     pub spool_dir: Option<PathBuf>,
-    /// Bound of the spool. Without effect in this version.
+    /// Bound of what this client's part of the spool has on disk, in bytes; it stands instead of `max_queued`.
     pub spool_max_bytes: u64,
-    /// When a spooled notification is safe. Without effect in this version.
+    /// When a spooled notification is safe.
     pub spool_sync: SpoolSync,
 }
 
@@ -425,18 +416,12 @@ impl ClientConfig {
                 &format!("must be at most {MAX_BATCH}; Adobe recommends 50 notifications in one request at the most"),
             );
         }
-        if self.notifications.spool_dir.is_some() {
-            return Err(TargetError::unsupported(
-                Some("notifications.spool_dir"),
-                "`notifications.spool_dir`: the background queue and its spool are not in this version",
-            ));
-        }
         Ok(())
     }
 }
 
 /// Senders of the background queue. The edge bounds concurrent requests, and each is a thread of the host's.
-const MAX_WORKERS: u64 = 32;
+pub(crate) const MAX_WORKERS: u64 = 32;
 /// Of notifications in one request 50 are recommended and no limit is documented; this is for typing errors.
 const MAX_BATCH: u64 = 1000;
 /// What goes into every request's query has to leave room for the rest of it.

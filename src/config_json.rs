@@ -372,13 +372,6 @@ mod tests {
     }
 
     #[test]
-    fn what_later_versions_bring_is_refused_clearly() {
-        let error = config(r#","notifications":{"spool_dir":"x"}"#).unwrap_err();
-        assert!(matches!(error, TargetError::Unsupported(_)), "{error:?}");
-        assert_eq!(error.details().field.as_deref(), Some("notifications.spool_dir"));
-    }
-
-    #[test]
     fn addresses_of_every_useful_form_are_taken() {
         for address in ["cdn.test", "127.0.0.1:8080", "[::1]:8080/a/b", "http://cdn.test", "https://cdn.test:1/a%20b/"]
         {

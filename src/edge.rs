@@ -50,6 +50,11 @@ impl Edge {
         }
     }
 
+    /// Whether clusters have hosts of their own.
+    pub(crate) fn has_affinity(&self) -> bool {
+        self.affinity
+    }
+
     /// The URLs of a request of a visitor in that cluster.
     pub(crate) fn urls(&self, cluster: Option<&str>, query: &str) -> DeliveryUrls {
         let default = format!("{}/rest/v1/delivery?{query}", self.base_url);

@@ -493,6 +493,35 @@ impl TargetError {
         TargetError::Unsupported(details)
     }
 
+    pub(crate) fn queue_full(pending: u64, more: u64, limit: u64) -> Self {
+        let message = format!(
+            "{pending} notifications are pending and {more} more are too many: `notifications.max_queued` is {limit}"
+        );
+        let mut details = ErrorDetails::new(Phase::Queue, message);
+        details.field = Some("notifications.max_queued".to_owned());
+        details.retryable = true;
+        TargetError::QueueFull(details)
+    }
+
+    /// Each notification of a request was refused, and so the request's own members are what is refused.
+    pub(crate) fn shared_fault(status: u16, api_message: Option<String>) -> Self {
+        let mut error = TargetError::http(status, api_message, true);
+        let details = error.details_mut();
+        details.message.push_str(
+            "; each notification of the request alone was refused, so the fault is in the organization, property or \
+             context that they share: they stay pending",
+        );
+        error
+    }
+
+    /// What a flush or a close has not delivered in its time.
+    pub(crate) fn undelivered(what: &str, counts: DeliveryCounts) -> Self {
+        let mut details =
+            ErrorDetails::new(Phase::Queue, format!("{what}: {} notifications are pending", counts.pending));
+        details.retryable = true;
+        TargetError::Pending(details).with_result(PartialResult::Counts(counts))
+    }
+
     pub(crate) fn executor_full(limit: usize) -> Self {
         let message = format!("{limit} asynchronous calls are waiting already");
         let mut details = ErrorDetails::new(Phase::Queue, message);
@@ -544,6 +573,21 @@ impl TargetError {
 
     pub(crate) fn storage(message: impl Into<String>) -> Self {
         TargetError::Storage(ErrorDetails::new(Phase::Storage, message))
+    }
+
+    /// The disk did not take what was to be spooled; nothing was taken.
+    pub(crate) fn spool_refused(what: &str, error: &std::io::Error) -> Self {
+        let mut details = ErrorDetails::new(Phase::Storage, format!("the spool: {what} failed: {error}"));
+        details.retryable = true;
+        TargetError::Storage(details)
+    }
+
+    pub(crate) fn spool_full(max_bytes: u64) -> Self {
+        let message = format!("the spool is full: `notifications.spool_max_bytes` is {max_bytes}");
+        let mut details = ErrorDetails::new(Phase::Queue, message);
+        details.field = Some("notifications.spool_max_bytes".to_owned());
+        details.retryable = true;
+        TargetError::QueueFull(details)
     }
 
     /// The same error with what was done of the work.

@@ -95,6 +95,7 @@ mod decisioning;
 pub mod delivery;
 mod descriptors;
 mod edge;
+mod enqueue;
 mod envelope;
 mod error;
 mod events;
@@ -130,6 +131,7 @@ pub use config::{
 pub use cookies::{LOCATION_HINT_COOKIE_NAME, TARGET_COOKIE_NAME, TargetCookie};
 pub use decisioning::mbox::{DecidedOption, MboxDecision, MboxQuery};
 pub use decisioning::source::ArtifactRefresh;
+pub use enqueue::Enqueued;
 pub use envelope::{Acknowledgement, Attributes, EdgeReason, Meta, Offers};
 pub use error::{DeliveryCounts, ErrorCode, ErrorDetails, NotificationOutcome, PartialResult, Phase, TargetError};
 pub use events::EventCallback;

@@ -10,7 +10,7 @@ use crate::config::DecisioningMethod;
 use crate::cookies::TargetCookie;
 use crate::decisioning::artifact::Artifact;
 use crate::decisioning::context::{Context, ContextTexts, Geo};
-use crate::decisioning::decide::{DecisionRequest, RemoteNeed, RuleFailures, decide, remote_need};
+use crate::decisioning::decide::{DecisionRequest, Impression, RemoteNeed, RuleFailures, decide, remote_need};
 use crate::decisioning::geo::Located;
 use crate::decisioning::mbox::{MboxDecision, MboxQuery, decide_mbox};
 use crate::decisioning::source::LoadedGuard;
@@ -20,7 +20,7 @@ use crate::delivery::normalize::{Normalized, query};
 use crate::envelope::{EdgeReason, Meta, RawEnvelope, attributes};
 use crate::error::{Phase, TargetError};
 use crate::json::{Document, Kind, ObjectWriter, Strictness, Value};
-use crate::notifications::queue::ImpressionBatch;
+use crate::notifications::batch::{Frame, Notification, Submission};
 use crate::options::Operation;
 use crate::shared::Shared;
 use crate::stats::count;
@@ -174,16 +174,21 @@ impl Shared {
                     here.generated_id = here.generated_id.map(|id| id.start + new - old..id.end + new - old);
                 }
             }
-            let batch = ImpressionBatch {
+            let frame = Frame {
                 query: query(&self.config, &session_id),
                 session_id: session_id.into(),
                 cluster,
                 common: here.common,
                 own_id: here.generated_id,
-                notifications: decision.impressions,
             };
-            if let Err(refused) = self.impressions.submit(batch) {
-                not_queued = refused.into_iter().map(|notification| notification.text).collect();
+            let impressions = decision.impressions.into_iter();
+            let notifications = impressions.map(|Impression { id, text }| Notification { id, text, once: false });
+            if let Err(refused) =
+                self.notifications.submit(Submission { frame, notifications: notifications.collect() })
+            {
+                crate::log::warn(format_args!("impressions of a decision are handed back: {}", refused.error));
+                self.notifications.handed_back(refused.notifications.len());
+                not_queued = refused.notifications.into_iter().map(|notification| notification.text).collect();
             }
         }
         let attributes = match operation {

@@ -153,6 +153,7 @@ pub(crate) enum Operation {
     GetOffers,
     GetAttributes,
     SendNotifications,
+    EnqueueNotifications,
 }
 
 impl Operation {
@@ -162,6 +163,7 @@ impl Operation {
             Operation::GetOffers => "get_offers",
             Operation::GetAttributes => "get_attributes",
             Operation::SendNotifications => "send_notifications",
+            Operation::EnqueueNotifications => "enqueue_notifications",
         }
     }
 }

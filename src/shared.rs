@@ -13,7 +13,7 @@ use crate::edge::Edge;
 use crate::error::{DeliveryCounts, TargetError};
 use crate::events::Events;
 use crate::executor::Executor;
-use crate::notifications::sender::ImpressionSender;
+use crate::notifications::sender::Sender;
 use crate::pending::Completions;
 use crate::process;
 use crate::stats::{ClientStats, Stats};
@@ -31,7 +31,7 @@ pub(crate) struct Shared {
     pub config: Arc<ClientConfig>,
     pub clock: Clock,
     pub edge: Arc<Edge>,
-    pub impressions: ImpressionSender,
+    pub notifications: Sender,
     pub on_device: Option<OnDevice>,
     connections: Arc<ConnectionCounts>,
     pub calls: Calls,
@@ -100,6 +100,7 @@ impl Shared {
         let clock = Clock { fixed_ms: config.fixed_clock_ms };
         let events = Arc::new(Events::new(config.event_buffer));
         let edge = Arc::new(Edge::new(config, transport, Arc::default(), events));
+        let is_closed = decides_with.is_none();
         let on_device = match (config.decisioning_method, decides_with) {
             (DecisioningMethod::ServerSide, _) | (_, None) => None,
             (DecisioningMethod::OnDevice | DecisioningMethod::Hybrid, Some((first, hint))) => {
@@ -112,9 +113,19 @@ impl Shared {
                 Some(OnDevice::start(config, first, hint, &edge.base_url, surroundings, &edge.stats)?)
             }
         };
+        let notifications = match is_closed {
+            false => Sender::new(config, &edge),
+            true => Ok(Sender::without_spool(config, &edge)),
+        };
+        let notifications = notifications.inspect_err(|_| {
+            if let Some(on_device) = &on_device {
+                on_device.stop();
+                on_device.join();
+            }
+        })?;
         Ok(Shared {
             clock,
-            impressions: ImpressionSender::new(config, &edge),
+            notifications,
             on_device,
             edge,
             connections,
@@ -159,7 +170,7 @@ impl Shared {
         // Whoever was ended returns at once; a callback of the host may take longer.
         self.calls.wait_empty(Some(Duration::from_millis(100)));
         // After the calls: the last of them may have been a decision.
-        let counts = self.impressions.close(deadline);
+        let counts = self.notifications.close(deadline);
         self.edge.transport.shut_down();
         self.executor.stop();
         self.completions.wake();
@@ -174,7 +185,7 @@ impl Shared {
             self.stop_background();
             self.calls.end_all();
             self.executor.stop();
-            self.impressions.stop(false);
+            self.notifications.stop(false);
             self.completions.wake();
             self.edge.events.end();
             return;
@@ -182,7 +193,7 @@ impl Shared {
         self.end_calls(Some(self.config.close_timeout));
         self.executor.stop();
         self.executor.join();
-        self.impressions.stop(true);
+        self.notifications.stop(true);
         if let Some(on_device) = &self.on_device {
             on_device.join();
         }
@@ -195,7 +206,7 @@ impl Shared {
         stats.connections_open = self.connections.open.load(Ordering::Relaxed);
         stats.connections_opened = self.connections.opened.load(Ordering::Relaxed);
         stats.connections_reused = self.connections.reused.load(Ordering::Relaxed);
-        stats.queue = self.impressions.stats();
+        stats.queue = self.notifications.stats();
         stats.artifact = self.on_device.as_ref().map(|on_device| on_device.source.stats());
         stats
     }

@@ -36,6 +36,8 @@ pub struct ClientStats {
     pub get_attributes: u64,
     /// Calls of `send_notifications`.
     pub send_notifications: u64,
+    /// The same of `enqueue_notifications`.
+    pub enqueue_notifications: u64,
     /// Calls in progress, those that wait for a thread included.
     pub in_flight: u64,
     /// HTTP requests to delivery hosts.
@@ -70,7 +72,7 @@ pub struct ClientStats {
     pub geo_failures: u64,
     /// Look-ups that were answered from memory.
     pub geo_cache_hits: u64,
-    /// Notifications in the background: impressions of decisions on this machine.
+    /// Notifications in the background: those enqueued, and impressions of decisions on this machine.
     pub queue: QueueStats,
     /// Of on-device decisioning; None for a server-side client.
     pub artifact: Option<ArtifactStats>,
@@ -111,6 +113,7 @@ impl ClientStats {
         calls.number("get_offers", self.get_offers);
         calls.number("get_attributes", self.get_attributes);
         calls.number("send_notifications", self.send_notifications);
+        calls.number("enqueue_notifications", self.enqueue_notifications);
         calls.number("in_flight", self.in_flight);
         calls.end();
         object.number("requests", self.requests);
@@ -125,7 +128,7 @@ impl ClientStats {
         connections.number("opened", self.connections_opened);
         connections.number("reused", self.connections_reused);
         connections.end();
-        let mut notifications = ObjectWriter::begin(object.key("notifications"));
+        let mut notifications = ObjectWriter::begin(object.key("notification_calls"));
         notifications.number("acknowledged", self.notifications_acknowledged);
         notifications.number("not_processed", self.notifications_not_processed);
         notifications.number("rejected", self.notifications_rejected);
@@ -139,7 +142,9 @@ impl ClientStats {
         geo.number("failures", self.geo_failures);
         geo.number("cache_hits", self.geo_cache_hits);
         geo.end();
-        self.queue.write(object.key("queue"));
+        let mut queue = ObjectWriter::begin(object.key("notifications"));
+        self.queue.write(&mut queue);
+        queue.end();
         match &self.artifact {
             Some(artifact) => artifact.write(object.key("artifact")),
             None => object.raw("artifact", "null"),
@@ -178,7 +183,7 @@ struct Counters {
 /// The counters behind [`ClientStats`].
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
-    calls: [AtomicU64; 3],
+    calls: [AtomicU64; 4],
     pub decisions: AtomicU64,
     pub rule_errors: AtomicU64,
     pub geo_look_ups: AtomicU64,
@@ -198,6 +203,7 @@ impl Stats {
             Operation::GetOffers => 0,
             Operation::GetAttributes => 1,
             Operation::SendNotifications => 2,
+            Operation::EnqueueNotifications => 3,
         };
         if let Some(calls) = self.calls.get(at) {
             count(calls);
@@ -239,12 +245,14 @@ impl Stats {
     pub(crate) fn read(&self) -> ClientStats {
         let counters = lock(&self.counters);
         let now = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let [get_offers, get_attributes, send_notifications] = [0, 1, 2].map(|at| self.calls.get(at).map_or(0, now));
+        let [get_offers, get_attributes, send_notifications, enqueue_notifications] =
+            [0, 1, 2, 3].map(|at| self.calls.get(at).map_or(0, now));
         let [acknowledged, not_processed, rejected, unknown] = counters.notifications;
         ClientStats {
             get_offers,
             get_attributes,
             send_notifications,
+            enqueue_notifications,
             requests: counters.requests,
             retries: counters.retries,
             errors: PHASES.into_iter().zip(counters.errors).filter(|(_, count)| *count > 0).collect(),

@@ -785,14 +785,15 @@ mod unsupported {
     }
 
     #[test]
-    fn a_spool_is_not_silently_left_out() {
+    fn a_spool_that_cannot_be_opened_is_an_error_of_create() {
         let config =
-            json!({"client": "acme", "organization_id": ORGANIZATION, "notifications": {"spoolDir": "/tmp/x"}});
+            json!({"client": "acme", "organization_id": ORGANIZATION, "notifications": {"spoolDir": "/dev/null/x"}});
 
-        let error = ClientConfig::from_json(&config.to_string()).unwrap_err();
+        let error = TargetClient::new(ClientConfig::from_json(&config.to_string()).unwrap()).unwrap_err();
 
-        assert!(matches!(error, TargetError::Unsupported(_)), "{error:?}");
+        assert!(matches!(error, TargetError::Storage(_)), "{error:?}");
         assert_eq!(field(&error), "notifications.spool_dir");
+        assert!(error.to_string().contains("/dev/null/x"), "{error}");
     }
 }
 

@@ -738,18 +738,21 @@ mod stats {
         assert_eq!(
             parsed(&client.stats().to_json()),
             json!({
-                "calls": {"get_offers": 1, "get_attributes": 0, "send_notifications": 1, "in_flight": 0},
+                "calls": {
+                    "get_offers": 1, "get_attributes": 0, "send_notifications": 1, "enqueue_notifications": 0, "in_flight": 0
+                },
                 "requests": 2,
                 "retries": 0,
                 "errors": {"response": 1},
                 "connections": {"open": 1, "opened": 1, "reused": 1},
-                "notifications": {"acknowledged": 1, "not_processed": 0, "rejected": 0, "unknown": 0},
+                "notification_calls": {"acknowledged": 1, "not_processed": 0, "rejected": 0, "unknown": 0},
                 "completions_lost": 0,
                 "decisions": 0,
                 "rule_errors": 0,
                 "geo": {"look_ups": 0, "failures": 0, "cache_hits": 0},
-                "queue": {
-                    "accepted": 0, "acknowledged": 0, "rejected": 0, "dropped": 0, "pending": 0, "not_queued": 0
+                "notifications": {
+                    "accepted": 0, "recovered": 0, "acknowledged": 0, "rejected": 0, "dropped": 0, "pending": 0,
+                    "not_queued": 0, "spool_bytes": 0, "spool_damaged": 0
                 },
                 "artifact": null,
             })

@@ -314,6 +314,13 @@ pub(crate) struct CheckedNotification<'d> {
     pub has_order: bool,
 }
 
+impl CheckedNotification<'_> {
+    /// Whether a second copy would count: the edge knows displays alone by their `impressionId`.
+    pub(crate) fn counts_twice(&self) -> bool {
+        !self.is_display || self.has_order
+    }
+}
+
 /// Checks one notification.
 pub(crate) fn notification<'d>(path: &dyn Display, value: Value<'d>) -> Result<CheckedNotification<'d>, TargetError> {
     object(path, value)?;

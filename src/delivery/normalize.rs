@@ -14,6 +14,7 @@ use crate::cookies::{VisitorCookie, cluster_of_device_id, push_encoded};
 use crate::error::TargetError;
 use crate::ids;
 use crate::json::{Kind, ObjectWriter, Value, write_integer, write_str};
+use crate::notifications::batch::Notification;
 use crate::options::{Operation, ParsedOptions};
 use crate::visitor::{ExperienceCloudCookie, visitor_state};
 
@@ -29,7 +30,7 @@ pub(crate) struct Part {
 }
 
 /// A call, ready to be sent.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Normalized {
     pub parts: Vec<Part>,
     /// The request as it is sent, where parts make it more than one body.
@@ -43,6 +44,18 @@ pub(crate) struct Normalized {
     pub telemetry: Vec<String>,
     /// What a decision on this machine needs.
     pub decided_here: Option<DecidedHere>,
+    /// What the background queue takes, instead of parts.
+    pub queued: Option<Queued>,
+}
+
+/// Notifications for the background queue, and what a request has around them.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    /// Members of the request besides its own id and the notifications, each behind a comma.
+    pub common: String,
+    /// Of the supplemental data id in `common`, where it was made for this call.
+    pub own_id: Option<Range<usize>>,
+    pub notifications: Vec<Notification>,
 }
 
 /// What on-device decisioning makes its answer and its impressions of.
@@ -203,6 +216,10 @@ pub(crate) fn normalize(
         return Err(TargetError::invalid_options("request.notifications", message));
     }
     let executes = !execute.is_empty() || !added.is_empty();
+    let is_queued = operation == Operation::EnqueueNotifications;
+    if is_queued {
+        refuse_what_cannot_wait(&request)?;
+    }
 
     let cookie = VisitorCookie::parse(options.target_cookie.as_deref().unwrap_or(""), now_ms);
     let experience_cookie = match &options.visitor_cookie {
@@ -242,6 +259,22 @@ pub(crate) fn normalize(
     }
 
     // Nothing can fail from here on.
+    if is_queued {
+        if let Some(given) = request.telemetry {
+            start_member(&mut common, "telemetry");
+            write_without_nulls(&mut common, given);
+        }
+        let notifications = notifications
+            .into_iter()
+            .map(|one| Notification { text: write_notification(&one), once: one.counts_twice(), id: one.id })
+            .collect();
+        return Ok(Normalized {
+            cluster,
+            session_id,
+            queued: Some(Queued { common, own_id: generated_id, notifications }),
+            ..Normalized::default()
+        });
+    }
     let consumer_id = options.consumer_id.as_deref().unwrap_or("target-global-mbox");
     let visitor_state = visitor_state(
         &config.organization_id,
@@ -281,9 +314,8 @@ pub(crate) fn normalize(
         let once = if is_first { (impression_id.as_deref(), first_only.as_str()) } else { (None, "") };
         let request_id = if is_first { request_id.clone() } else { ids::uuid() };
         let body = write_body(&request_id, once.0, &common, once.1, texts.get(at..end).unwrap_or_default());
-        let counts_twice = |n: &CheckedNotification<'_>| !n.is_display || n.has_order;
         let has_order = is_first && first_has_order;
-        let repeatable = !has_order && !slice.iter().any(counts_twice);
+        let repeatable = !has_order && !slice.iter().any(CheckedNotification::counts_twice);
         let notification_ids = slice.iter().map(|notification| notification.id.clone()).collect();
         parts.push(Part { request_id, body, notification_ids, repeatable });
     }
@@ -317,7 +349,22 @@ pub(crate) fn normalize(
         },
         telemetry: telemetry_entries,
         decided_here,
+        queued: None,
     })
+}
+
+/// What asks for an answer, or is about one request, has no place in a queue that makes requests of its own.
+fn refuse_what_cannot_wait(request: &Request<'_>) -> Result<(), TargetError> {
+    let (field, reason) = if request.execute.is_some() {
+        ("request.execute", "asks for an answer, which a queued notification has not: get_offers does")
+    } else if request.prefetch.is_some() {
+        ("request.prefetch", "asks for an answer, which a queued notification has not: get_offers does")
+    } else if request.impression_id.is_some() {
+        ("request.impressionId", "is about one request; queued notifications have theirs each")
+    } else {
+        return Ok(());
+    };
+    Err(TargetError::invalid_options(field, format!("`{field}` {reason}")))
 }
 
 /// The query of a delivery request: `imsOrgId=…&sessionId=…`
@@ -339,14 +386,15 @@ fn checked_notifications<'d>(
     operation: Operation,
 ) -> Result<Vec<CheckedNotification<'d>>, TargetError> {
     const PATH: &str = "request.notifications";
+    let reports = matches!(operation, Operation::SendNotifications | Operation::EnqueueNotifications);
     let list = match request.notifications {
         Some(list) if list.kind() == Kind::Array => Some(list),
-        Some(other) if operation != Operation::SendNotifications => {
+        Some(other) if !reports => {
             return Err(limits::wrong_type(PATH, "an array", other));
         }
         _ => None,
     };
-    if operation == Operation::SendNotifications && list.is_none_or(Value::is_empty) {
+    if reports && list.is_none_or(Value::is_empty) {
         return Err(TargetError::invalid_options(PATH, "Notifications array is required in request"));
     }
     let check = |(at, value)| limits::notification(&format_args!("{PATH}[{at}]"), value);

@@ -221,20 +221,23 @@ pub extern "C" fn target_client_refresh(client: *mut target_client, result: *mut
 
 /// Counters since the client was made, read consistently. Works after close.
 ///
-///   {"calls":{"get_offers":n,"get_attributes":n,"send_notifications":n,"in_flight":n},
+///   {"calls":{"get_offers":n,"get_attributes":n,"send_notifications":n,
+///             "enqueue_notifications":n,"in_flight":n},
 ///    "requests":n,          HTTP requests to delivery hosts, "retries" included
 ///    "retries":n,
 ///    "errors":{"<phase>":n},          see below
 ///    "connections":{"open":n,"opened":n,"reused":n},
-///    "notifications":{"acknowledged":n,"not_processed":n,"rejected":n,"unknown":n},
-///                                    of target_send_notifications and its asynchronous form
+///    "notifications":{              the background queue: enqueued ones, and impressions of decisions on this machine
+///        "accepted":n,"recovered":n, taken, and found in the spool of a process that ended before; together the sum of
+///        "acknowledged":n,"rejected":n,"dropped":n,"pending":n,
+///        "not_queued":n,            impressions that were handed back instead: see "meta" of the envelope
+///        "spool_bytes":n,           on disk
+///        "spool_damaged":n},        records of the spool that could not be read
+///    "notification_calls":{"acknowledged":n,"not_processed":n,"rejected":n,"unknown":n},   of blocking calls
 ///    "completions_lost":n,          see target_next_completion
 ///    "decisions":n,                 calls decided on this machine
 ///    "rule_errors":n,               conditions that could not be evaluated: their rules did not match
 ///    "geo":{"look_ups":n,"failures":n,"cache_hits":n},
-///    "queue":{"accepted":n,          notifications in the background: impressions of decisions on this machine.
-///             "acknowledged":n,"rejected":n,"dropped":n,"pending":n,     add up to "accepted"
-///             "not_queued":n},       handed back instead: see "meta" of the envelope
 ///    "artifact":{"version":"1.0.0","etag":"...","location":"...",
 ///                "age_ms":n,        since it was downloaded
 ///                "checked_ms":n,    since the CDN last said that it is current
@@ -598,14 +601,24 @@ pub extern "C" fn target_next_completion(
     })
 }
 
-/// Hands notifications to the background queue and returns: all of a call, or none.
+/// Hands notifications to the background queue and returns: all of a call, or none. On any status but TARGET_OK nothing
+/// was taken, neither in memory nor on disk, and the call may be repeated.
+///
+/// They go out together with others of the same session, visitor, property, environment and context, and again until
+/// the edge has acknowledged them. Each ends as acknowledged, rejected or dropped: events tell which, and
+/// "notifications" of target_client_stats counts them. With "notifications":{"spool_dir":...} in the configuration what
+/// was taken survives the process.
 ///
 /// @param client   The client. Must not be NULL.
-/// @param options  As of target_send_notifications. Borrowed for the call.
-/// @param result   Receives the error object. The caller frees it with target_string_free. NULL is allowed.
+/// @param options  As of target_send_notifications, without "execute", "prefetch" and "impressionId" in the request; its
+///                 "requestId" and the "timeout" are not used. Borrowed for the call.
+/// @param result   Receives {"accepted":[ids]}, or the error object. The caller frees it with target_string_free. NULL
+///                 is allowed.
 ///
-/// @return TARGET_ERR_UNSUPPORTED: the background queue is not in this version, nothing was taken. Use
-///         target_send_notifications or its asynchronous form.
+/// @return TARGET_OK: they are in the queue, and with a spool as safe as "spool_sync" says.
+///         TARGET_ERR_QUEUE_FULL: "max_queued", or with a spool "spool_max_bytes", is reached.
+///         TARGET_ERR_STORAGE: the spool cannot be written.
+///         TARGET_ERR_INVALID_JSON, TARGET_ERR_INVALID_OPTIONS, TARGET_ERR_INVALID_ARGUMENT, TARGET_ERR_CLOSED.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_enqueue_notifications(
     client: *mut target_client,
@@ -613,32 +626,30 @@ pub extern "C" fn target_enqueue_notifications(
     result: *mut *mut c_char,
 ) -> target_status {
     guard(result, || {
-        self::client(client)?;
-        text("options", options)?;
-        Err(no_queue())
+        let client = self::client(client)?;
+        let options = text("options", options)?;
+        client.client.enqueue_notifications_json(options).map(Some)
     })
 }
 
-/// Delivers what is pending in the background queue. Impressions of decisions on this machine go out by themselves, and
-/// target_client_close waits for them.
+/// Delivers what is pending in the background queue when it is called, what is in flight included: nothing lingers, and
+/// what waits for another attempt gets one.
 ///
 /// @param client      The client. Must not be NULL.
 /// @param timeout_ms  0 only looks, TARGET_WAIT_FOREVER has no limit.
-/// @param result      Receives the error object. The caller frees it with target_string_free. NULL is allowed.
+/// @param result      Receives {"acknowledged":n,"rejected":n,"dropped":n,"pending":n}, or the error object, which has
+///                    these counts in "result". The caller frees it with target_string_free. NULL is allowed.
 ///
-/// @return TARGET_ERR_UNSUPPORTED: the background queue is not in this version.
-///         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library.
+/// @return TARGET_OK: each has its outcome.
+///         TARGET_ERR_PENDING: some have none yet.
+///         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library, and not with 0.
+///         TARGET_ERR_CLOSED.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_flush(client: *mut target_client, timeout_ms: u64, result: *mut *mut c_char) -> target_status {
-    let _ = timeout_ms;
     guard(result, || {
-        self::client(client)?;
-        Err(if process::on_library_thread() { TargetError::would_deadlock("flush") } else { no_queue() })
+        let counts = self::client(client)?.client.flush(wait(timeout_ms))?;
+        Ok(Some(counts.to_json()))
     })
-}
-
-fn no_queue() -> TargetError {
-    TargetError::unsupported(None, "the background queue is not in this version; use target_send_notifications")
 }
 
 /// Takes one event: a JSON object with "type", "timestamp" (milliseconds since 1970) and what belongs to the type.

@@ -1,4 +1,12 @@
-//! Notifications that go out in the background: the impressions of decisions made on this machine.
+//! Notifications that go out in the background: those that were enqueued, and the impressions of decisions made on this
+//! machine.
 
+pub(crate) mod batch;
+mod circuit;
+mod durable;
+mod faults;
 pub(crate) mod queue;
+mod report;
 pub(crate) mod sender;
+mod spool;
+mod worker;

@@ -1,238 +1,844 @@
-//! The queue in memory: what waits, by session, and what may go out next. It knows neither threads nor the network.
-//!
-//! A batch is what one decision reports. Those that share session, visitor, property, context and cluster go out
-//! together, in the order of their decisions. Requests of one session go one after the other.
+//! The queue: what waits, by session, what may go out next, and what an answer makes of it. It knows neither threads
+//! nor the network nor a clock; what it has decided stands in its outbox until somebody tells it.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::ops::Range;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::decisioning::decide::Impression;
+use super::batch::{Batch, Entry, Family, Frame, Notification, Refusal, cut};
+use super::circuit::Host;
+use super::faults::{Faults, Faulty, Found};
+use super::spool::Ticket;
+use crate::config::RetryPolicy;
+use crate::error::DeliveryCounts;
 use crate::json::ObjectWriter;
-use crate::transport::control::CallControl;
+use crate::transport::retry::backoff;
 
-/// The impressions of one decision.
-#[derive(Debug)]
-pub(crate) struct ImpressionBatch {
-    pub session_id: Arc<str>,
-    /// Of the URL.
-    pub query: String,
-    pub cluster: Option<String>,
-    /// Members of the request besides its own id and the notifications.
-    pub common: String,
-    /// Of an id in `common` that was made for this decision alone, and does not keep it from going out with others.
-    pub own_id: Option<Range<usize>>,
-    pub notifications: Vec<Impression>,
-}
-
-/// How a client's background queue stands. `accepted` is the sum of the next four.
+/// How a client's background queue stands. `accepted` and `recovered` are together the sum of the next four.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueStats {
     /// Notifications that the queue took.
     pub accepted: u64,
+    /// Found in the spool, of processes that ended before they could deliver them.
+    pub recovered: u64,
     /// Answered as processed.
     pub acknowledged: u64,
     /// Refused by the edge.
     pub rejected: u64,
-    /// Given up: expired, or the client closed first.
+    /// Given up: expired, of unknown outcome, or the client closed without a spool.
     pub dropped: u64,
-    /// Waiting or on their way.
+    /// Waiting or on their way. After a close: left in the spool.
     pub pending: u64,
     /// Of decisions whose impressions the queue did not take; they were handed back.
     pub not_queued: u64,
+    /// Of the spool on disk; 0 without one.
+    pub spool_bytes: u64,
+    /// Records of the spool that could not be read.
+    pub spool_damaged: u64,
 }
 
 impl QueueStats {
-    pub(crate) fn write(&self, out: &mut String) {
-        let mut object = ObjectWriter::begin(out);
+    pub(crate) fn write(&self, object: &mut ObjectWriter<'_>) {
         object.number("accepted", self.accepted);
+        object.number("recovered", self.recovered);
         object.number("acknowledged", self.acknowledged);
         object.number("rejected", self.rejected);
         object.number("dropped", self.dropped);
         object.number("pending", self.pending);
         object.number("not_queued", self.not_queued);
-        object.end();
+        object.number("spool_bytes", self.spool_bytes);
+        object.number("spool_damaged", self.spool_damaged);
     }
 }
 
-pub(super) struct Waiting {
-    pub batch: ImpressionBatch,
-    pub request_id: String,
-    pub expires: Instant,
-    /// Not to be sent before.
-    pub due: Instant,
-    pub attempts: u32,
+/// Why a notification was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    Expired,
+    OutcomeUnknown,
+    Closed,
+}
+
+impl Reason {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Reason::Expired => "expired",
+            Reason::OutcomeUnknown => "outcome_unknown",
+            Reason::Closed => "closed",
+        }
+    }
+}
+
+/// What has become of notifications.
+#[derive(Debug, PartialEq)]
+pub(super) enum Outcome {
+    Acknowledged,
+    Rejected(Refusal),
+    Dropped(Reason),
+}
+
+/// Notifications that are through, of one batch.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub outcome: Outcome,
+    pub frame: Arc<Frame>,
+    pub entries: Vec<Entry>,
+}
+
+/// What is to be told, counted already.
+#[derive(Debug)]
+pub(super) enum Told {
+    Settled(Settled),
+    /// All of a batch were refused alone: the fault is in what they share.
+    SharedFault {
+        ids: Vec<String>,
+        refusal: Refusal,
+    },
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// A success, which left these ids out.
+    Taken { missing: Vec<String> },
+    /// 400: one of them is bad, or what is around them.
+    BadRequest(Refusal),
+    /// 413.
+    TooLarge(Refusal),
+    /// It is of no use to ask again.
+    Refused(Refusal),
+    /// It may succeed later.
+    Later { maybe_counted: bool, host_failed: bool, asked_for: Option<Duration> },
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Policy {
+    pub max_batch: usize,
+    pub linger: Duration,
+    /// In milliseconds.
+    pub time_to_live: i64,
+    pub retry: RetryPolicy,
+    /// What is left at the end stays in a spool.
+    pub durable: bool,
+    /// Waiting notifications from which on nothing lingers.
+    pub pressure: usize,
+    /// Whether clusters have hosts of their own.
+    pub affinity: bool,
 }
 
 /// What waits of one session. It is known while anything of it waits or is on its way.
-#[derive(Default)]
-pub(super) struct Session {
-    pub waiting: VecDeque<Waiting>,
-    pub in_flight: bool,
+#[derive(Debug, Default)]
+struct Session {
+    /// In the order of acceptance; the first holds up the others.
+    ordered: VecDeque<Batch>,
+    alone: Vec<Batch>,
+    in_flight: bool,
+    /// Of the turn that stands.
+    turn: u64,
 }
 
-/// A session that may be served, by the time of its first batch and then in the order of arrival.
-pub(super) type Turn = Reverse<(Instant, u64, Arc<str>)>;
-
-#[derive(Default)]
-pub(super) struct State {
-    pub sessions: HashMap<Arc<str>, Session>,
-    /// Of each session with something that waits and nothing on its way: those whose first batch was not tried yet.
-    pub fresh: BinaryHeap<Turn>,
-    /// And those whose first batch is to be tried again.
-    pub again: BinaryHeap<Turn>,
-    pub last_turn: u64,
-    /// Batches in all sessions.
-    pub waiting: usize,
-    pub in_flight: Vec<Arc<CallControl>>,
-    pub workers: Vec<JoinHandle<()>>,
-    pub idle: usize,
-    /// When the worker that went to sleep last wakes by itself.
-    pub next_wake: Option<Instant>,
-    pub counts: QueueStats,
-    /// Set by the first close: no more is taken, and waits are cut short.
-    pub closing: bool,
-    /// How the counts stood when it began.
-    pub at_close: Option<QueueStats>,
-    /// A close's time is over: what was not delivered is given up.
-    pub expired: bool,
-    pub stopped: bool,
+/// Somebody waits for what was pending at a certain time.
+#[derive(Debug)]
+struct Watch {
+    id: u64,
+    /// Numbers below are watched.
+    below: u64,
+    counts: DeliveryCounts,
 }
 
-impl ImpressionBatch {
-    /// Whether one request can report both.
-    fn goes_with(&self, other: &ImpressionBatch) -> bool {
-        self.query == other.query && self.cluster == other.cluster && self.around_id() == other.around_id()
+#[derive(Debug)]
+pub(super) struct Queue {
+    policy: Policy,
+    sessions: HashMap<Arc<str>, Session>,
+    /// By cluster; the default host has no name.
+    hosts: BTreeMap<String, Host>,
+    faults: Faults,
+    last_turn: u64,
+    next_number: u64,
+    waiting: usize,
+    /// A lower bound of when what waits was accepted.
+    oldest_ms: i64,
+    counts: QueueStats,
+    watches: Vec<Watch>,
+    last_watch: u64,
+    hurried: Option<Instant>,
+    outbox: Vec<Told>,
+    /// Nothing more goes out.
+    stopped: bool,
+}
+
+impl Session {
+    /// Of the batch that goes next: when it is due, and where it goes.
+    fn next(&self) -> Option<&Batch> {
+        self.ordered.front().into_iter().chain(&self.alone).min_by_key(|batch| batch.due)
     }
 
-    fn around_id(&self) -> (Option<&str>, Option<&str>) {
-        match &self.own_id {
-            None => (Some(&self.common), None),
-            Some(place) => (self.common.get(..place.start), self.common.get(place.end..)),
+    fn take_next(&mut self) -> Option<Batch> {
+        let due = self.next()?.due;
+        if self.ordered.front().is_some_and(|first| first.due == due) {
+            return self.ordered.pop_front();
         }
+        let at = self.alone.iter().position(|batch| batch.due == due)?;
+        Some(self.alone.swap_remove(at))
+    }
+
+    /// Whether so many notifications wait for their first attempt. Looks at no more than these.
+    fn has_fresh(&self, count: usize) -> bool {
+        let mut seen = 0;
+        self.ordered.iter().filter(|batch| !batch.tried).any(|batch| {
+            seen += batch.entries.len();
+            seen >= count
+        })
+    }
+
+    fn batches(&mut self) -> impl Iterator<Item = &mut Batch> {
+        self.ordered.iter_mut().chain(&mut self.alone)
+    }
+
+    fn drain(&mut self) -> impl Iterator<Item = Batch> {
+        self.ordered.drain(..).chain(self.alone.drain(..))
+    }
+
+    /// Takes out the batches of which nothing is left.
+    fn drop_empty(&mut self) -> Vec<Batch> {
+        let (empty, ordered) = self.ordered.drain(..).partition(|batch| batch.entries.is_empty());
+        self.ordered = ordered;
+        let mut empty: VecDeque<Batch> = empty;
+        empty.extend(self.alone.extract_if(.., |batch| batch.entries.is_empty()));
+        empty.into()
     }
 }
 
-impl State {
-    pub(super) fn push(&mut self, waiting: Waiting) {
-        let (session, due) = (Arc::clone(&waiting.batch.session_id), waiting.due);
-        let known = self.sessions.entry(Arc::clone(&session)).or_default();
-        known.waiting.push_back(waiting);
-        let has_turn = known.in_flight || known.waiting.len() > 1;
-        self.waiting += 1;
-        if !has_turn {
-            self.last_turn += 1;
-            self.fresh.push(Reverse((due, self.last_turn, session)));
+impl Queue {
+    pub(super) fn new(policy: Policy) -> Self {
+        Queue {
+            policy,
+            sessions: HashMap::new(),
+            hosts: BTreeMap::new(),
+            faults: Faults::default(),
+            last_turn: 0,
+            next_number: 0,
+            waiting: 0,
+            oldest_ms: i64::MAX,
+            counts: QueueStats::default(),
+            watches: Vec::new(),
+            last_watch: 0,
+            hurried: None,
+            outbox: Vec::new(),
+            stopped: false,
         }
     }
 
-    /// The next batch whose time has come, with what can go out together with it; its session is on its way then.
-    pub(super) fn take_due(&mut self, now: Instant, max_batch: usize) -> Option<Waiting> {
-        if self.expired {
-            return None;
+    pub(super) fn counts(&self) -> QueueStats {
+        self.counts
+    }
+
+    pub(super) fn handed_back(&mut self, count: u64) {
+        self.counts.not_queued += count;
+    }
+
+    pub(super) fn has_waiting(&self) -> bool {
+        self.waiting > 0
+    }
+
+    pub(super) fn take_told(&mut self) -> Vec<Told> {
+        std::mem::take(&mut self.outbox)
+    }
+
+    /// Takes notifications over. Returns when the first request with some of them is due.
+    pub(super) fn accept(
+        &mut self,
+        frame: Frame,
+        notifications: Vec<Notification>,
+        tickets: Option<Vec<Ticket>>,
+        wall_ms: i64,
+        now: Instant,
+    ) -> Instant {
+        let count = notifications.len() as u64;
+        self.counts.accepted += count;
+        self.counts.pending += count;
+        let mut tickets = tickets.into_iter().flatten();
+        let entries = notifications.into_iter().map(|notification| (notification, tickets.next())).collect();
+        let hurries = self.waiting >= self.policy.pressure;
+        let due = if hurries { now } else { after(now, self.policy.linger) };
+        self.enter(frame, entries, wall_ms, due, now)
+    }
+
+    /// Takes over what a spool has kept. `lost` has what cannot be sent again, since it may have been counted.
+    pub(super) fn recover(
+        &mut self,
+        frame: Frame,
+        kept: Vec<(Notification, Option<Ticket>)>,
+        lost: Vec<(Notification, Option<Ticket>)>,
+        accepted_ms: i64,
+        now: Instant,
+    ) {
+        let count = (kept.len() + lost.len()) as u64;
+        self.counts.recovered += count;
+        self.counts.pending += count;
+        if !lost.is_empty() {
+            let entries = lost.into_iter().map(|lost| self.entry(lost, accepted_ms)).collect();
+            self.settle(&Arc::new(frame.clone()), entries, Outcome::Dropped(Reason::OutcomeUnknown));
         }
-        let rushed = self.closing || self.waiting >= max_batch;
-        let is_due = |turns: &BinaryHeap<Turn>| turns.peek().is_some_and(|Reverse((due, ..))| *due <= now);
-        let Reverse((_, _, session)) = if is_due(&self.fresh) || (rushed && !self.fresh.is_empty()) {
-            self.fresh.pop()
-        } else if is_due(&self.again) {
-            self.again.pop()
-        } else {
-            None
-        }?;
-        let session = self.sessions.get_mut(&session)?;
-        let mut first = session.waiting.pop_front()?;
-        session.in_flight = true;
-        self.waiting -= 1;
-        while first.attempts == 0
-            && let Some(next) = session.waiting.front()
-            && next.attempts == 0
-            && next.batch.notifications.len() + first.batch.notifications.len() <= max_batch
-            && next.batch.goes_with(&first.batch)
-            && let Some(next) = session.waiting.pop_front()
+        if !kept.is_empty() {
+            self.enter(frame, kept, accepted_ms, now, now);
+        }
+    }
+
+    fn entry(&mut self, (notification, ticket): (Notification, Option<Ticket>), accepted_ms: i64) -> Entry {
+        let number = self.next_number;
+        self.next_number += 1;
+        Entry { notification, number, accepted_ms, attempts: 0, ticket, refusal: None, vouched: false }
+    }
+
+    fn enter(
+        &mut self,
+        frame: Frame,
+        notifications: Vec<(Notification, Option<Ticket>)>,
+        accepted_ms: i64,
+        due: Instant,
+        now: Instant,
+    ) -> Instant {
+        let frame = Arc::new(frame);
+        let entries: Vec<Entry> = notifications.into_iter().map(|one| self.entry(one, accepted_ms)).collect();
+        self.waiting += entries.len();
+        self.oldest_ms = self.oldest_ms.min(accepted_ms);
+        let key = Arc::clone(&frame.session_id);
+        let session = self.sessions.entry(Arc::clone(&key)).or_default();
+        let was_next = session.next().map(|batch| batch.due);
+        for part in cut(entries, self.policy.max_batch) {
+            session.ordered.push_back(Batch::new(Arc::clone(&frame), part, due));
+        }
+        // A request's worth has nothing to wait for.
+        if session.has_fresh(self.policy.max_batch)
+            && let Some(first) = session.ordered.front_mut().filter(|first| !first.tried)
         {
-            self.waiting -= 1;
-            first.batch.notifications.extend(next.batch.notifications);
+            first.due = first.due.min(now);
         }
-        Some(first)
+        let next = session.next().map_or(due, |batch| batch.due);
+        if was_next != Some(next) {
+            self.schedule(&key);
+        }
+        next
     }
 
-    /// The session's request is over; what is left of it goes first.
-    pub(super) fn land(&mut self, session: &Arc<str>, again: Option<Waiting>) {
-        let Some(known) = self.sessions.get_mut(session) else { return };
-        known.in_flight = false;
-        self.waiting += usize::from(again.is_some());
-        if let Some(again) = again {
-            known.waiting.push_front(again);
-        }
-        let Some(first) = known.waiting.front() else {
-            self.sessions.remove(session);
+    /// Gives a session its turn, or forgets it when nothing of it is left.
+    fn schedule(&mut self, key: &Arc<str>) {
+        let Some(session) = self.sessions.get_mut(key).filter(|session| !session.in_flight) else { return };
+        let Some(next) = session.next() else {
+            self.sessions.remove(key);
             return;
         };
+        let (due, host) = (next.due, self.policy.host_of(&next.frame).to_owned());
         self.last_turn += 1;
-        let turn = Reverse((first.due, self.last_turn, Arc::clone(session)));
-        if first.attempts == 0 { &mut self.fresh } else { &mut self.again }.push(turn);
+        session.turn = self.last_turn;
+        self.hosts.entry(host).or_default().turns.push(Reverse((due, self.last_turn, Arc::clone(key))));
     }
 
-    /// When the next batch is due.
-    pub(super) fn soonest(&self) -> Option<Instant> {
-        let due = |turns: &BinaryHeap<Turn>| turns.peek().map(|Reverse((due, ..))| *due);
-        [due(&self.fresh), due(&self.again)].into_iter().flatten().min()
-    }
-
-    /// Everything that waits, for good.
-    pub(super) fn take_all(&mut self) -> Vec<Waiting> {
-        self.fresh.clear();
-        self.again.clear();
-        self.waiting = 0;
-        let sessions = self.sessions.values_mut();
-        sessions.flat_map(|session| std::mem::take(&mut session.waiting)).collect()
-    }
-}
-
-impl State {
-    /// Whether anything waits or is on its way.
-    pub(super) fn is_busy(&self) -> bool {
-        self.counts.pending > 0 || !self.in_flight.is_empty()
-    }
-}
-
-impl QueueStats {
-    pub(super) fn give_up(&mut self, waiting: &Waiting) {
-        self.settle(waiting.batch.notifications.len(), |counts| &mut counts.dropped);
-    }
-
-    pub(super) fn settle(&mut self, count: usize, outcome: impl FnOnce(&mut QueueStats) -> &mut u64) {
-        *outcome(self) += count as u64;
-        self.pending -= count as u64;
-    }
-}
-
-impl ImpressionBatch {
-    /// The same as batches of so many notifications at the most.
-    pub(super) fn cut(mut self, most: usize) -> Vec<ImpressionBatch> {
-        let most = most.max(1);
-        let mut batches = Vec::with_capacity(1);
-        while self.notifications.len() > most {
-            let rest = self.notifications.split_off(most);
-            batches.push(ImpressionBatch {
-                session_id: Arc::clone(&self.session_id),
-                query: self.query.clone(),
-                cluster: self.cluster.clone(),
-                common: self.common.clone(),
-                own_id: self.own_id.clone(),
-                notifications: std::mem::replace(&mut self.notifications, rest),
-            });
+    /// A batch whose surroundings are refused, to find out whether they still are: one of a family at a time.
+    fn take_probe(&mut self, wall_ms: i64, now: Instant) -> Option<Batch> {
+        if self.stopped || self.faults.families.is_empty() {
+            return None;
         }
-        batches.push(self);
-        batches
+        let families: Vec<Family> = self.faults.families.keys().copied().collect();
+        for family in families {
+            let Some(faulty) = self.faults.families.get_mut(&family).filter(|faulty| faulty.may_try(now)) else {
+                continue;
+            };
+            let may_go = |batch: &Batch| {
+                let session = self.sessions.get(&batch.frame.session_id);
+                let host = self.hosts.get(self.policy.host_of(&batch.frame));
+                session.is_none_or(|session| !session.in_flight)
+                    && host.is_none_or(|host| host.opens(now).is_some_and(|opens| opens <= now))
+            };
+            let Some(at) = faulty.waiting.iter().position(may_go) else { continue };
+            let Some(batch) = faulty.waiting.remove(at) else { continue };
+            self.waiting -= batch.entries.len();
+            let Some(mut batch) = self.still_in_time(batch, wall_ms) else { continue };
+            if let Some(faulty) = self.faults.families.get_mut(&family) {
+                faulty.in_flight = true;
+            }
+            batch.probe = true;
+            self.begin(&batch);
+            return Some(batch);
+        }
+        None
     }
 
-    pub(super) fn ids(&self) -> Vec<String> {
-        self.notifications.iter().map(|notification| notification.id.clone()).collect()
+    fn begin(&mut self, batch: &Batch) {
+        self.sessions.entry(Arc::clone(&batch.frame.session_id)).or_default().in_flight = true;
+        self.hosts.entry(self.policy.host_of(&batch.frame).to_owned()).or_default().begin();
+    }
+
+    /// The next batch whose time has come, with what can go out together with it. Its session is on its way then.
+    pub(super) fn take(&mut self, wall_ms: i64, now: Instant) -> Option<Batch> {
+        let probe = self.take_probe(wall_ms, now);
+        if probe.is_some() {
+            return probe;
+        }
+        while !self.stopped {
+            let may_go = |host: &Host| host.opens(now).is_some_and(|opens| opens <= now);
+            let (_, host) = self
+                .hosts
+                .iter()
+                .filter(|(_, host)| may_go(host))
+                .filter_map(|(name, host)| host.turns.peek().map(|Reverse((due, ..))| (*due, name)))
+                .filter(|(due, _)| *due <= now)
+                .min()?;
+            let host = host.clone();
+            let Some(Reverse((_, turn, key))) = self.hosts.get_mut(&host).and_then(|host| host.turns.pop()) else {
+                continue;
+            };
+            let is_his_turn = |session: &&mut Session| session.turn == turn && !session.in_flight;
+            let Some(session) = self.sessions.get_mut(&key).filter(is_his_turn) else { continue };
+            let Some(batch) = session.take_next() else { continue };
+            self.waiting -= batch.entries.len();
+            if let Some(batch) = self.still_in_time(batch, wall_ms)
+                && let Some(batch) = self.not_held_back(batch)
+            {
+                let batch = self.joined(batch, &key);
+                self.begin(&batch);
+                return Some(batch);
+            }
+            self.schedule(&key);
+        }
+        None
+    }
+
+    /// The batch without what has expired.
+    fn still_in_time(&mut self, mut batch: Batch, wall_ms: i64) -> Option<Batch> {
+        let late = split_off(&mut batch.entries, |entry| self.policy.is_expired(entry, wall_ms));
+        self.settle(&batch.frame, late, Outcome::Dropped(Reason::Expired));
+        if batch.entries.is_empty() {
+            self.leave_search(&batch);
+            return None;
+        }
+        Some(batch)
+    }
+
+    /// Requests whose surroundings are refused wait beside their sessions.
+    fn not_held_back(&mut self, batch: Batch) -> Option<Batch> {
+        if self.faulty(&batch).is_none() {
+            return Some(batch);
+        }
+        self.hold(batch);
+        None
+    }
+
+    fn hold(&mut self, mut batch: Batch) {
+        self.leave_search(&batch);
+        (batch.search, batch.alone, batch.probe) = (None, true, false);
+        let count = batch.entries.len();
+        let is_over = self.stopped && !self.policy.durable;
+        match self.faulty(&batch).filter(|_| !is_over) {
+            Some(faulty) => {
+                faulty.waiting.push_back(batch);
+                self.waiting += count;
+            }
+            None => self.put_back(batch),
+        }
+    }
+
+    fn joined(&mut self, mut batch: Batch, key: &Arc<str>) -> Batch {
+        let Some(session) = self.sessions.get_mut(key).filter(|_| !batch.tried && !batch.alone) else { return batch };
+        while let Some(next) = session.ordered.pop_front() {
+            let count = next.entries.len();
+            if let Err(next) = batch.absorb(next, self.policy.max_batch) {
+                session.ordered.push_front(next);
+                break;
+            }
+            self.waiting -= count;
+        }
+        batch
+    }
+
+    /// What an answer makes of a batch that was on its way. Each of its notifications has its attempts counted.
+    pub(super) fn land(&mut self, mut batch: Batch, answer: Answer, now: Instant) {
+        let key = Arc::clone(&batch.frame.session_id);
+        if let Some(session) = self.sessions.get_mut(&key) {
+            session.in_flight = false;
+        }
+        batch.tried = true;
+        self.learn_of_host(&batch, &answer, now);
+        if std::mem::take(&mut batch.probe)
+            && let Some(faulty) = self.faulty(&batch)
+        {
+            faulty.in_flight = false;
+        }
+        match answer {
+            Answer::Taken { missing } => self.taken(batch, &missing, now),
+            Answer::BadRequest(refusal) => self.bad_request(batch, refusal, now),
+            Answer::TooLarge(_) if batch.entries.len() > 1 => {
+                if let Some(search) = batch.search {
+                    self.faults.halved(search);
+                }
+                self.halve(batch, now);
+            }
+            Answer::TooLarge(refusal) | Answer::Refused(refusal) => {
+                self.leave_search(&batch);
+                self.settle(&batch.frame, batch.entries, Outcome::Rejected(refusal));
+            }
+            Answer::Later { maybe_counted, asked_for, .. } => {
+                if maybe_counted {
+                    let lost = split_off(&mut batch.entries, |entry| entry.notification.once);
+                    self.settle(&batch.frame, lost, Outcome::Dropped(Reason::OutcomeUnknown));
+                }
+                if batch.entries.is_empty() {
+                    self.leave_search(&batch);
+                } else {
+                    // The edge may ask for a wait, but not for any length of it.
+                    let asked_for = asked_for.unwrap_or_default().min(self.policy.retry.max_delay.saturating_mul(10));
+                    batch.not_before = Some(after(now, asked_for));
+                    batch.due = after(now, backoff(&self.policy.retry, batch.attempts().max(1)).max(asked_for));
+                    self.put_back(batch);
+                }
+            }
+        }
+        self.schedule(&key);
+    }
+
+    fn learn_of_host(&mut self, batch: &Batch, answer: &Answer, now: Instant) {
+        let retry = self.policy.retry;
+        let host = self.hosts.entry(self.policy.host_of(&batch.frame).to_owned()).or_default();
+        match answer {
+            Answer::Later { host_failed: true, asked_for, .. } => {
+                let asked_for = asked_for.unwrap_or_default().min(retry.max_delay.saturating_mul(10));
+                host.failed(now, |beyond| backoff(&retry, beyond).max(asked_for));
+            }
+            Answer::Later { .. } => host.no_answer_needed(),
+            _ => host.succeeded(),
+        }
+        if host.is_idle() {
+            self.hosts.remove(self.policy.host_of(&batch.frame));
+        }
+    }
+
+    fn faulty(&mut self, batch: &Batch) -> Option<&mut Faulty> {
+        if self.faults.families.is_empty() {
+            return None;
+        }
+        self.faults.families.get_mut(&batch.frame.family())
+    }
+
+    fn taken(&mut self, mut batch: Batch, missing: &[String], now: Instant) {
+        let left_out = split_off(&mut batch.entries, |entry| missing.contains(&entry.notification.id));
+        let vouches = !batch.entries.is_empty();
+        if let Some(search) = batch.search.take() {
+            let found = self.faults.accepted(search);
+            self.found(found, now);
+        }
+        self.surroundings_are_good(&batch.frame, now);
+        self.settle(&batch.frame, std::mem::take(&mut batch.entries), Outcome::Acknowledged);
+        for mut entry in left_out {
+            entry.vouched |= vouches;
+            let mut single = batch.with(vec![entry], now);
+            single.alone = true;
+            single.due = after(now, backoff(&self.policy.retry, single.attempts().max(1)));
+            self.put_back(single);
+        }
+    }
+
+    fn bad_request(&mut self, mut batch: Batch, refusal: Refusal, now: Instant) {
+        let retry = self.policy.retry;
+        let count = batch.entries.len();
+        if let Some(faulty) = self.faulty(&batch) {
+            faulty.attempts = faulty.attempts.saturating_add(1);
+            faulty.due = after(now, backoff(&retry, faulty.attempts));
+            return self.hold(batch);
+        }
+        if count > 1 {
+            match batch.search {
+                Some(search) => self.faults.halved(search),
+                None => batch.search = Some(self.faults.search(&batch.frame, 2)),
+            }
+            return self.halve(batch, now);
+        }
+        let Some(mut entry) = batch.entries.pop() else { return };
+        if entry.vouched {
+            self.leave_search(&batch);
+            return self.settle(&batch.frame, vec![entry], Outcome::Rejected(refusal));
+        }
+        entry.refusal = Some(refusal);
+        let found = match batch.search {
+            Some(search) => self.faults.refused(search, entry),
+            None => Found::SharedFault((Arc::clone(&batch.frame), vec![entry])),
+        };
+        self.found(found, now);
+    }
+
+    fn halve(&mut self, mut batch: Batch, now: Instant) {
+        let second = batch.entries.split_off(batch.entries.len().div_ceil(2));
+        let first = std::mem::take(&mut batch.entries);
+        self.put_back(batch.with(second, now));
+        self.put_back(batch.with(first, now));
+    }
+
+    fn leave_search(&mut self, batch: &Batch) {
+        if let Some(search) = batch.search {
+            let found = self.faults.left(search);
+            self.found(found, batch.due);
+        }
+    }
+
+    fn found(&mut self, found: Found<(Arc<Frame>, Vec<Entry>)>, now: Instant) {
+        match found {
+            Found::Nothing => {}
+            Found::Bad((frame, entries)) => self.reject_each(&frame, entries),
+            Found::SharedFault((frame, entries)) => self.hold_back(frame, entries, now),
+        }
+    }
+
+    fn reject_each(&mut self, frame: &Arc<Frame>, entries: Vec<Entry>) {
+        for mut entry in entries {
+            let refusal = entry.refusal.take().unwrap_or_default();
+            self.settle(frame, vec![entry], Outcome::Rejected(refusal));
+        }
+    }
+
+    fn hold_back(&mut self, frame: Arc<Frame>, entries: Vec<Entry>, now: Instant) {
+        let retry = self.policy.retry;
+        let refusal = entries.first().and_then(|entry| entry.refusal.clone()).unwrap_or_default();
+        let ids = super::batch::ids(&entries);
+        let mut is_new = false;
+        self.faults.families.entry(frame.family()).or_insert_with(|| {
+            is_new = true;
+            Faulty { attempts: 1, due: after(now, backoff(&retry, 1)), in_flight: false, waiting: VecDeque::new() }
+        });
+        let mut batch = Batch::new(frame, entries, now);
+        batch.tried = true;
+        if is_new {
+            self.outbox.push(Told::SharedFault { ids, refusal });
+        }
+        self.hold(batch);
+    }
+
+    /// Something with these surroundings was taken: whoever was refused alone for them is bad itself.
+    fn surroundings_are_good(&mut self, frame: &Frame, now: Instant) {
+        if self.faults.families.is_empty() {
+            return;
+        }
+        let Some(faulty) = self.faults.families.remove(&frame.family()) else { return };
+        for mut batch in faulty.waiting {
+            self.waiting -= batch.entries.len();
+            let bad = split_off(&mut batch.entries, |entry| entry.refusal.is_some());
+            self.reject_each(&batch.frame, bad);
+            if !batch.entries.is_empty() {
+                let key = Arc::clone(&batch.frame.session_id);
+                batch.due = now;
+                self.put_back(batch);
+                self.schedule(&key);
+            }
+        }
+    }
+
+    /// Has it wait, before what came after it.
+    fn put_back(&mut self, batch: Batch) {
+        if self.stopped && !self.policy.durable {
+            return self.settle(&batch.frame, batch.entries, Outcome::Dropped(Reason::Closed));
+        }
+        self.oldest_ms = self.oldest_ms.min(batch.oldest_ms());
+        self.waiting += batch.entries.len();
+        let session = self.sessions.entry(Arc::clone(&batch.frame.session_id)).or_default();
+        if batch.alone {
+            session.alone.push(batch);
+        } else {
+            session.ordered.push_front(batch);
+        }
+    }
+
+    fn settle(&mut self, frame: &Arc<Frame>, entries: Vec<Entry>, outcome: Outcome) {
+        if entries.is_empty() {
+            return;
+        }
+        let count = entries.len() as u64;
+        self.counts.pending -= count;
+        *match outcome {
+            Outcome::Acknowledged => &mut self.counts.acknowledged,
+            Outcome::Rejected(_) => &mut self.counts.rejected,
+            Outcome::Dropped(_) => &mut self.counts.dropped,
+        } += count;
+        for watch in &mut self.watches {
+            let count = entries.iter().filter(|entry| entry.number < watch.below).count() as u64;
+            watch.counts.pending -= count;
+            *match outcome {
+                Outcome::Acknowledged => &mut watch.counts.acknowledged,
+                Outcome::Rejected(_) => &mut watch.counts.rejected,
+                Outcome::Dropped(_) => &mut watch.counts.dropped,
+            } += count;
+        }
+        self.outbox.push(Told::Settled(Settled { outcome, frame: Arc::clone(frame), entries }));
+    }
+
+    /// When the next batch may go out, as things stand.
+    pub(super) fn soonest(&self, now: Instant) -> Option<Instant> {
+        if self.stopped {
+            return None;
+        }
+        let of_host = |host: &Host| Some(host.turns.peek()?.0.0.max(host.opens(now)?));
+        let of_family = |faulty: &Faulty| (!faulty.in_flight && !faulty.waiting.is_empty()).then_some(faulty.due);
+        let families = self.faults.families.values().filter_map(of_family);
+        self.hosts.values().filter_map(of_host).chain(families).min()
+    }
+
+    /// Whether another worker would find something to do.
+    pub(super) fn has_due(&self, now: Instant) -> bool {
+        self.soonest(now).is_some_and(|due| due <= now)
+    }
+
+    /// Has what was taken out of a batch on its way wait beside it.
+    pub(super) fn set_aside(&mut self, mut batch: Batch, now: Instant) {
+        batch.search = None;
+        batch.alone = true;
+        batch.due = after(now, backoff(&self.policy.retry, batch.attempts().max(1)));
+        self.put_back(batch);
+    }
+
+    /// How long until something expires.
+    pub(super) fn until_expiry(&self, wall_ms: i64) -> Option<Duration> {
+        if self.waiting == 0 || self.stopped || self.policy.time_to_live == i64::MAX {
+            return None;
+        }
+        // A clock that was set back counts as no time passed.
+        let age = wall_ms.saturating_sub(self.oldest_ms).max(0);
+        let left = self.policy.time_to_live.saturating_sub(age).max(0);
+        Some(Duration::from_millis(left.unsigned_abs()))
+    }
+
+    /// Gives up what has waited too long, whether or not its turn comes.
+    pub(super) fn expire(&mut self, wall_ms: i64) {
+        if self.until_expiry(wall_ms).is_none_or(|left| !left.is_zero()) {
+            return;
+        }
+        self.oldest_ms = i64::MAX;
+        let mut held = Vec::new();
+        for batch in self.faults.families.values_mut().flat_map(|faulty| &mut faulty.waiting) {
+            let late = split_off(&mut batch.entries, |entry| self.policy.is_expired(entry, wall_ms));
+            held.push((Arc::clone(&batch.frame), late));
+            self.oldest_ms = self.oldest_ms.min(batch.oldest_ms());
+        }
+        for (frame, late) in held {
+            self.waiting -= late.len();
+            self.settle(&frame, late, Outcome::Dropped(Reason::Expired));
+        }
+        self.faults.families.retain(|_, faulty| {
+            faulty.waiting.retain(|batch| !batch.entries.is_empty());
+            faulty.in_flight || !faulty.waiting.is_empty()
+        });
+        let keys: Vec<Arc<str>> = self.sessions.keys().cloned().collect();
+        for key in keys {
+            let Some(session) = self.sessions.get_mut(&key) else { continue };
+            let mut late = Vec::new();
+            for batch in session.batches() {
+                let entries = split_off(&mut batch.entries, |entry| self.policy.is_expired(entry, wall_ms));
+                if !entries.is_empty() {
+                    late.push((Arc::clone(&batch.frame), entries));
+                }
+                self.oldest_ms = self.oldest_ms.min(batch.oldest_ms());
+            }
+            if late.is_empty() {
+                continue;
+            }
+            let empty: Vec<Batch> = session.drop_empty();
+            for (frame, entries) in late {
+                self.waiting -= entries.len();
+                self.settle(&frame, entries, Outcome::Dropped(Reason::Expired));
+            }
+            for batch in empty {
+                self.leave_search(&batch);
+            }
+            self.schedule(&key);
+        }
+    }
+
+    /// Begins to count what becomes of all that is pending.
+    pub(super) fn watch(&mut self) -> u64 {
+        self.last_watch += 1;
+        let counts = DeliveryCounts { pending: self.counts.pending, ..Default::default() };
+        self.watches.push(Watch { id: self.last_watch, below: self.next_number, counts });
+        self.last_watch
+    }
+
+    /// How it stands, and the number below which notifications are watched.
+    pub(super) fn watched(&self, id: u64) -> (DeliveryCounts, u64) {
+        let watch = self.watches.iter().find(|watch| watch.id == id);
+        watch.map_or_else(Default::default, |watch| (watch.counts, watch.below))
+    }
+
+    pub(super) fn end_watch(&mut self, id: u64) {
+        self.watches.retain(|watch| watch.id != id);
+    }
+
+    /// Somebody waits for delivery: nothing lingers, and what waits for another attempt gets it now, as far as the edge
+    /// has not asked for more time.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        let pause = self.policy.retry.base_delay;
+        let again = self.hurried.is_none_or(|last| now.saturating_duration_since(last) >= pause);
+        if again {
+            self.hurried = Some(now);
+        }
+        for faulty in self.faults.families.values_mut().filter(|_| again) {
+            faulty.due = faulty.due.min(now);
+        }
+        for host in self.hosts.values_mut() {
+            host.turns.clear();
+            if again {
+                host.hurry(now);
+            }
+        }
+        let keys: Vec<Arc<str>> = self.sessions.keys().cloned().collect();
+        for key in keys {
+            for batch in self.sessions.get_mut(&key).into_iter().flat_map(Session::batches) {
+                if again || !batch.tried {
+                    batch.due = batch.due.min(batch.not_before.map_or(now, |not_before| not_before.max(now)));
+                }
+            }
+            self.schedule(&key);
+        }
+    }
+
+    /// From here on nothing goes out. Without a spool what waits is given up.
+    pub(super) fn stop(&mut self) {
+        if std::mem::replace(&mut self.stopped, true) || self.policy.durable {
+            return;
+        }
+        self.hosts.clear();
+        let held = self.faults.families.drain().flat_map(|(_, faulty)| faulty.waiting);
+        let left: Vec<Batch> = self.sessions.values_mut().flat_map(Session::drain).chain(held).collect();
+        self.sessions.retain(|_, session| session.in_flight);
+        self.waiting = 0;
+        for (frame, entries) in self.faults.end_searches() {
+            self.settle(&frame, entries, Outcome::Dropped(Reason::Closed));
+        }
+        for batch in left {
+            self.settle(&batch.frame, batch.entries, Outcome::Dropped(Reason::Closed));
+        }
     }
 }
+
+impl Policy {
+    /// Where a batch goes: the name of its cluster, or nothing for the default host.
+    fn host_of<'f>(&self, frame: &'f Frame) -> &'f str {
+        frame.cluster.as_deref().filter(|_| self.affinity).unwrap_or("")
+    }
+
+    fn is_expired(&self, entry: &Entry, wall_ms: i64) -> bool {
+        self.time_to_live != i64::MAX && wall_ms.saturating_sub(entry.accepted_ms) >= self.time_to_live
+    }
+}
+
+/// Takes those out of a list that it is true of; both keep their order.
+fn split_off(entries: &mut Vec<Entry>, is_meant: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+    entries.extract_if(.., |entry| is_meant(entry)).collect()
+}
+
+/// An instant that far from another; none is too far.
+pub(super) fn after(from: Instant, time: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    from.checked_add(time.min(FAR)).unwrap_or(from)
+}
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;

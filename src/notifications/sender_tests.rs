@@ -2,6 +2,10 @@
 
 use std::sync::mpsc;
 
+use std::sync::Mutex;
+use std::time::Instant;
+
+use super::super::batch::Frame;
 use super::*;
 use crate::error::Phase;
 use crate::events::Events;
@@ -11,7 +15,7 @@ use crate::transport::{
 };
 
 /// One that sends at once, repeats soon and has one worker, so that its order is the transport's.
-fn sender(transport: &Arc<Scripted>, change: impl FnOnce(&mut ClientConfig)) -> (ImpressionSender, Arc<Edge>) {
+fn sender(transport: &Arc<Scripted>, change: impl FnOnce(&mut ClientConfig)) -> (Sender, Arc<Edge>) {
     let mut config = ClientConfig::new("acme", "1@AdobeOrg");
     config.notifications.flush_interval = Duration::ZERO;
     config.notifications.retry_base_delay = Duration::from_millis(1);
@@ -21,23 +25,24 @@ fn sender(transport: &Arc<Scripted>, change: impl FnOnce(&mut ClientConfig)) -> 
     change(&mut config);
     let transport: Arc<dyn Transport> = Arc::clone(transport) as _;
     let edge = Arc::new(Edge::new(&config, transport, Arc::default(), Arc::new(Events::new(64))));
-    (ImpressionSender::new(&config, &edge), edge)
+    (Sender::new(&config, &edge).unwrap(), edge)
 }
 
 /// Ids are made up of one character each.
-fn batch(session: &str, page: &str, ids: &str) -> ImpressionBatch {
-    let notification = |id: char| Impression { id: id.to_string(), text: format!("{{\"id\":\"{id}\"}}") };
+fn batch(session: &str, page: &str, ids: &str) -> Submission {
+    let notification =
+        |id: char| Notification { id: id.to_string(), text: format!("{{\"id\":\"{id}\"}}"), once: false };
     let own = "0123456789ABCDEF";
     let common = format!(",\"context\":\"{page}\",\"own\":\"{own}\"");
     let end = common.len() - 1;
-    ImpressionBatch {
+    let frame = Frame {
         session_id: session.into(),
-        query: format!("sessionId={session}"),
+        query: format!("imsOrgId=1&sessionId={session}"),
         cluster: None,
         common,
         own_id: Some(end - own.len()..end),
-        notifications: ids.chars().map(notification).collect(),
-    }
+    };
+    Submission { frame, notifications: ids.chars().map(notification).collect() }
 }
 
 fn status(status: u16, body: &str) -> Step {
@@ -49,7 +54,7 @@ fn ok() -> Step {
 }
 
 /// Holds the worker in a request of a session of its own, so that what comes next waits.
-fn busy(sender: &ImpressionSender, transport: &Scripted) -> Arc<Gate> {
+fn busy(sender: &Sender, transport: &Scripted) -> Arc<Gate> {
     let gate = Arc::<Gate>::default();
     transport.then([Step::Held(Arc::clone(&gate), Box::new(ok()))]);
     sender.submit(batch("busy", "", "0")).unwrap();
@@ -77,7 +82,7 @@ fn kinds(edge: &Edge) -> Vec<(String, serde_json::Value)> {
     kinds
 }
 
-fn wait_settled(sender: &ImpressionSender) -> QueueStats {
+fn wait_settled(sender: &Sender) -> QueueStats {
     let end = Instant::now() + Duration::from_secs(30);
     loop {
         let stats = sender.stats();
@@ -96,8 +101,8 @@ fn what_shares_session_and_context_goes_out_together_in_order() {
     let (sender, _edge) = sender(&transport, |_| {});
     let gate = busy(&sender, &transport);
     let mut other_id = batch("one", "a", "3");
-    let place = other_id.own_id.clone().unwrap();
-    other_id.common.replace_range(place, "FEDCBA9876543210");
+    let place = other_id.frame.own_id.clone().unwrap();
+    other_id.frame.common.replace_range(place, "FEDCBA9876543210");
     for batch in [
         batch("one", "a", "1"),
         batch("two", "a", "2"),
@@ -139,33 +144,67 @@ fn what_may_succeed_later_is_sent_again_and_what_is_missing_alone() {
         status(503, ""),
         Step::Broken,
         status(200, r#"{"notifications":[{"id":"2"}]}"#),
-        status(200, r#"{"notifications":[{"id":"1"},{"id":"3"}]}"#),
+        status(200, r#"{"notifications":[{"id":"1"}]}"#),
+        status(200, r#"{"notifications":[{"id":"3"}]}"#),
     ]);
     let (sender, edge) = sender(&transport, |_| {});
     sender.submit(batch("one", "", "123")).unwrap();
     let stats = wait_settled(&sender);
     assert_eq!((stats.accepted, stats.acknowledged, stats.rejected, stats.dropped), (3, 3, 0, 0));
     let sent: Vec<_> = transport.asked().iter().map(|asked| ids(&asked.body)).collect();
-    assert_eq!(sent, ["123", "123", "123", "13"]);
+    assert_eq!(sent[..3], ["123", "123", "123"]);
+    assert_eq!(sent[3..].iter().map(String::len).collect::<Vec<_>>(), [1, 1], "{sent:?}");
     sender.stop(true);
     let events = kinds(&edge);
     assert!(events.iter().any(|(kind, event)| kind == "notification_acknowledged" && event["ids"][0] == "2"));
 }
 
+/// An edge that does not know the tokens of some.
+fn refusing(bad: &'static str) -> impl Fn(&str) -> HttpResponse {
+    move |body| {
+        let refused = ids(body).contains(|id| bad.contains(id));
+        let (status, body) = if refused { (400, r#"{"status":400,"message":"invalid token"}"#) } else { (204, "") };
+        HttpResponse { status, body: body.as_bytes().to_vec(), attempts: 1, ..Default::default() }
+    }
+}
+
 #[test]
-fn what_the_edge_refuses_is_rejected_with_its_words() {
-    let transport = Scripted::new([status(400, r#"{"status":400,"message":"invalid token"}"#), ok()]);
-    let (sender, edge) = sender(&transport, |_| {});
-    sender.submit(batch("one", "", "12")).unwrap();
-    assert_eq!(wait_settled(&sender).rejected, 2);
-    sender.submit(batch("one", "", "3")).unwrap();
-    assert_eq!(wait_settled(&sender).acknowledged, 1);
+fn the_bad_one_of_a_batch_is_found_and_rejected_with_the_edges_words() {
+    let transport = Arc::new(Judging(Box::new(refusing("5")), Mutex::default()));
+    let (sender, edge) = over_edge(Arc::clone(&transport) as _);
+    sender.submit(batch("one", "", "12345678")).unwrap();
+    let stats = wait_settled(&sender);
+    assert_eq!((stats.acknowledged, stats.rejected), (7, 1));
     sender.stop(true);
-    let rejected = kinds(&edge).into_iter().find(|(kind, _)| kind == "notification_rejected").unwrap().1;
-    assert_eq!(rejected["http_status"], 400);
-    assert_eq!(rejected["api_message"], "invalid token");
-    assert_eq!(rejected["session_id"], "one");
-    assert_eq!(rejected["ids"], serde_json::json!(["1", "2"]));
+    let events = kinds(&edge);
+    let rejected: Vec<_> = events.iter().filter(|(kind, _)| kind == "notification_rejected").map(|(_, e)| e).collect();
+    assert_eq!(rejected.len(), 1);
+    assert_eq!(rejected[0]["http_status"], 400);
+    assert_eq!(rejected[0]["api_message"], "invalid token");
+    assert_eq!(rejected[0]["session_id"], "one");
+    assert_eq!(rejected[0]["ids"], serde_json::json!(["5"]));
+    assert_eq!(*lock(&transport.1), ["12345678", "1234", "5678", "56", "5", "6", "78"]);
+    assert!(!events.iter().any(|(kind, _)| kind == "send_notification_error"), "{events:?}");
+}
+
+#[test]
+fn what_all_share_is_not_held_against_each() {
+    let transport = Arc::new(Judging(Box::new(refusing("1234")), Mutex::default()));
+    let (sender, edge) = over_edge(Arc::clone(&transport) as _);
+    sender.submit(batch("one", "page", "12")).unwrap();
+    while lock(&transport.1).iter().filter(|ids| *ids == "12").count() < 3 {
+        std::thread::yield_now();
+    }
+    let stats = sender.stats();
+    assert_eq!((stats.rejected, stats.pending), (0, 2));
+    // Another visitor's with the same surroundings is taken, so the fault was in those two.
+    sender.submit(batch("two", "page", "5")).unwrap();
+    let stats = wait_settled(&sender);
+    assert_eq!((stats.acknowledged, stats.rejected), (1, 2));
+    sender.stop(true);
+    let events = kinds(&edge);
+    let told = events.iter().filter(|(kind, _)| kind == "send_notification_error").count();
+    assert_eq!(told, 1, "{events:?}");
 }
 
 #[test]
@@ -188,7 +227,9 @@ fn a_full_queue_takes_nothing_of_a_batch() {
     let gate = busy(&sender, &transport);
     sender.submit(batch("one", "", "1")).unwrap();
     let refused = sender.submit(batch("one", "", "23")).unwrap_err();
-    assert_eq!(refused.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), ["2", "3"]);
+    assert!(matches!(refused.error, TargetError::QueueFull(_)));
+    sender.handed_back(2);
+    assert_eq!(refused.notifications.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), ["2", "3"]);
     sender.submit(batch("one", "", "4")).unwrap();
     let stats = sender.stats();
     assert_eq!((stats.accepted, stats.pending, stats.not_queued), (3, 3, 2));
@@ -227,13 +268,13 @@ fn what_is_left_at_a_closes_deadline_is_dropped_and_said_so() {
     assert_eq!(sender.close(None), counts);
     let events = kinds(&edge);
     let dropped: Vec<_> = events.iter().filter(|(kind, _)| kind == "notification_dropped").collect();
-    assert_eq!(dropped.len(), 3, "{events:?}");
+    assert_eq!(dropped.iter().map(|(_, event)| event["ids"].as_array().unwrap().len()).sum::<usize>(), 3, "{events:?}");
     assert!(dropped.iter().all(|(_, event)| event["reason"] == "closed"));
     sender.stop(true);
 }
 
 /// A second thread, so that one that hangs fails the test instead of hanging it.
-fn close_in_time(sender: &Arc<ImpressionSender>, deadline: Option<Instant>) -> DeliveryCounts {
+fn close_in_time(sender: &Arc<Sender>, deadline: Option<Instant>) -> DeliveryCounts {
     let (tell, told) = mpsc::channel();
     let closing = Arc::clone(sender);
     std::thread::spawn(move || tell.send(closing.close(deadline)));
@@ -255,7 +296,7 @@ fn what_fails_while_a_closes_time_runs_out_is_given_up() {
     let closing = Arc::clone(&sender);
     let closer = std::thread::spawn(move || close_in_time(&closing, Some(Instant::now())));
     // The close ends the request; what comes of it is too late whatever it is.
-    while lock(&sender.0.state).in_flight.iter().any(|control| control.end().is_none()) {
+    while !lock(&sender.shared.state).has_ended_all() {
         std::thread::yield_now();
     }
     gate.open();
@@ -277,7 +318,7 @@ fn a_batch_that_waits_for_another_attempt_holds_up_no_first_one() {
     });
     sender.submit(batch("one", "", "1")).unwrap();
     transport.wait_for(1);
-    while lock(&sender.0.state).again.is_empty() {
+    while lock(&sender.shared.state).idle() == 0 {
         std::thread::yield_now();
     }
     sender.submit(batch("two", "", "2")).unwrap();
@@ -300,7 +341,7 @@ fn a_worker_that_sleeps_is_woken_while_the_other_is_busy() {
     sender.submit(batch("b", "", "2")).unwrap();
     transport.wait_for(2);
     first.open();
-    while lock(&sender.0.state).idle < 2 {
+    while lock(&sender.shared.state).idle() < 2 {
         std::thread::yield_now();
     }
     sender.submit(batch("c", "", "3")).unwrap();
@@ -349,12 +390,32 @@ impl<F: FnOnce() -> Failure + Send> Transport for Failing<F> {
     }
 }
 
-fn over(transport: Arc<dyn Transport>) -> Arc<ImpressionSender> {
+/// Answers by what is in a request, and notes the ids.
+struct Judging(Box<dyn Fn(&str) -> HttpResponse + Send + Sync>, Mutex<Vec<String>>);
+
+impl Transport for Judging {
+    fn post(&self, request: &HttpRequest<'_>, _: &Arc<CallControl>) -> Result<HttpResponse, Failure> {
+        lock(&self.1).push(ids(request.body));
+        Ok((self.0)(request.body))
+    }
+
+    fn get(&self, _: &GetRequest<'_>, _: &Arc<CallControl>) -> Result<GetAnswer, Failure> {
+        unreachable!("nothing is fetched here")
+    }
+}
+
+fn over(transport: Arc<dyn Transport>) -> Arc<Sender> {
+    Arc::new(over_edge(transport).0)
+}
+
+fn over_edge(transport: Arc<dyn Transport>) -> (Sender, Arc<Edge>) {
     let mut config = ClientConfig::new("acme", "1@AdobeOrg");
     config.notifications.flush_interval = Duration::ZERO;
     config.notifications.retry_base_delay = Duration::from_millis(1);
+    config.notifications.retry_max_delay = Duration::from_millis(2);
+    config.notifications.workers = 1;
     let edge = Arc::new(Edge::new(&config, transport, Arc::default(), Arc::new(Events::new(64))));
-    Arc::new(ImpressionSender::new(&config, &edge))
+    (Sender::new(&config, &edge).unwrap(), edge)
 }
 
 #[test]
@@ -389,7 +450,7 @@ fn a_panic_costs_an_attempt_and_nothing_else() {
 
 #[test]
 fn attempts_are_the_requests_that_were_made() {
-    let transport = Scripted::new([status(429, ""), status(429, ""), status(400, "")]);
+    let transport = Scripted::new([status(429, ""), status(429, ""), status(403, "")]);
     let (sender, edge) = sender(&transport, |_| {});
     sender.submit(batch("one", "", "1")).unwrap();
     wait_settled(&sender);

@@ -361,8 +361,8 @@ static void configurations_that_are_wrong(void) {
          TARGET_ERR_INVALID_OPTIONS, "headers.X-A"},
         {"{\"client\":\"a\",\"organization_id\":\"b\",\"decisioning_method\":\"on-device\",\"artifact_payload\":{}}",
          TARGET_ERR_INVALID_OPTIONS, "artifact_payload"},
-        {"{\"client\":\"a\",\"organization_id\":\"b\",\"notifications\":{\"spool_dir\":\"/tmp\"}}",
-         TARGET_ERR_UNSUPPORTED, "notifications.spool_dir"},
+        {"{\"client\":\"a\",\"organization_id\":\"b\",\"notifications\":{\"spool_dir\":\"/dev/null\"}}",
+         TARGET_ERR_STORAGE, "notifications.spool_dir"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         target_client *other = (target_client *)GARBAGE;

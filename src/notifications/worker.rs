@@ -1,0 +1,422 @@
+//! The threads that empty the queue: one request after the other, until told to stop.
+//!
+//! No lock is held while sending or telling.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::batch::{Batch, Entry, Refusal};
+use super::durable::{Kept, Store};
+use super::queue::{Answer, Queue, Told};
+use super::report::{tell, tell_error};
+use super::spool::Ticket;
+use crate::clock::wall_ms;
+use crate::config::RetryPolicy;
+use crate::delivery::normalize::impressions_body;
+use crate::edge::Edge;
+use crate::envelope::{Acknowledgement, Answer as EdgeAnswer, acknowledge};
+use crate::error::{Phase, TargetError};
+use crate::ids;
+use crate::process;
+use crate::sync::lock;
+use crate::transport::control::{CallControl, End};
+use crate::transport::retry::{Fate, Shipment, Undelivered, deliver};
+
+/// What expires is looked for no more often.
+const EXPIRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// What the threads need besides the queue.
+pub(super) struct Settings {
+    pub edge: Arc<Edge>,
+    pub store: Option<Store>,
+    pub max_queued: u64,
+    pub workers: usize,
+    pub timeout: Duration,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub queue: Queue,
+    in_flight: Vec<InFlight>,
+    workers: Vec<JoinHandle<()>>,
+    idle: usize,
+    /// When the worker that went to sleep last wakes by itself.
+    next_wake: Option<Instant>,
+    /// Set by the first close: no more is taken.
+    pub closing: bool,
+    /// What became of all that was pending then.
+    pub at_close: Option<u64>,
+    stopped: bool,
+}
+
+/// A request that is out, or whose outcome is not told yet.
+#[derive(Debug)]
+struct InFlight {
+    control: Arc<CallControl>,
+    /// The lowest number of its notifications.
+    lowest: u64,
+}
+
+pub(super) struct Shared {
+    pub state: Mutex<State>,
+    /// Wakes workers.
+    pub changed: Condvar,
+    /// Wakes those who wait for delivery.
+    settled: Condvar,
+    pub settings: Settings,
+}
+
+impl Shared {
+    pub(super) fn new(queue: Queue, settings: Settings) -> Self {
+        let state = State {
+            queue,
+            in_flight: Vec::new(),
+            workers: Vec::new(),
+            idle: 0,
+            next_wake: None,
+            closing: false,
+            at_close: None,
+            stopped: false,
+        };
+        Shared { state: Mutex::new(state), changed: Condvar::new(), settled: Condvar::new(), settings }
+    }
+
+    /// Puts what a spool has kept into the queue.
+    pub(super) fn recover(self: &Arc<Self>, kept: Vec<Kept>, retry_clicks: bool) {
+        if kept.is_empty() {
+            return;
+        }
+        let mut state = lock(&self.state);
+        let now = Instant::now();
+        for Kept { frame, accepted_ms, notifications } in kept {
+            let (mut kept, mut lost) = (Vec::with_capacity(notifications.len()), Vec::new());
+            for mut one in notifications {
+                one.notification.once &= !retry_clicks;
+                let is_lost = one.attempted && one.notification.once;
+                if is_lost { &mut lost } else { &mut kept }.push((one.notification, Some(one.ticket)));
+            }
+            state.queue.recover(frame, kept, lost, accepted_ms, now);
+        }
+        let told = state.queue.take_told();
+        let failure = self.start_worker(&mut state).err();
+        drop(state);
+        self.tell(told);
+        report_no_thread(failure);
+    }
+
+    /// One more worker, if there is work for it.
+    pub(super) fn start_worker(self: &Arc<Self>, state: &mut State) -> Result<(), std::io::Error> {
+        if state.idle > 0 || state.workers.len() >= self.settings.workers || state.stopped {
+            return Ok(());
+        }
+        let shared = Arc::clone(self);
+        match std::thread::Builder::new().name("target-sender".into()).spawn(move || work(&shared)) {
+            Ok(thread) => state.workers.push(thread),
+            Err(error) if state.workers.is_empty() => return Err(error),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Whether a worker has to be woken for something that is due then. One that wakes in time anyhow finds it.
+    pub(super) fn has_to_wake(state: &State, due: Instant) -> bool {
+        state.idle > 0 && state.next_wake.is_none_or(|at| due < at)
+    }
+
+    fn tell(&self, told: Vec<Told>) {
+        tell(told, self.settings.store.as_ref(), &self.settings.edge.events);
+    }
+
+    /// Waits until all that is watched has its outcome and is told, or the deadline comes, or nobody sends any more.
+    pub(super) fn wait<'s>(
+        &self,
+        mut state: MutexGuard<'s, State>,
+        watch: u64,
+        deadline: Option<Instant>,
+    ) -> MutexGuard<'s, State> {
+        loop {
+            let (counts, below) = state.queue.watched(watch);
+            let is_out = state.in_flight.iter().any(|one| one.lowest < below);
+            if (counts.pending == 0 && !is_out) || state.workers.is_empty() || state.stopped {
+                return state;
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            state = match left {
+                Some(left) if left.is_zero() => return state,
+                Some(left) => self.settled.wait_timeout(state, left).unwrap_or_else(|e| e.into_inner()).0,
+                None => self.settled.wait(state).unwrap_or_else(|e| e.into_inner()),
+            };
+        }
+    }
+
+    /// From here on nothing more is sent; what is on its way is given up where it lands.
+    pub(super) fn stop_sending(&self, mut state: MutexGuard<'_, State>) {
+        state.queue.stop();
+        let told = state.queue.take_told();
+        let controls: Vec<_> = state.in_flight.iter().map(|one| Arc::clone(&one.control)).collect();
+        drop(state);
+        self.tell(told);
+        for control in controls {
+            control.end_call(End::Closed);
+        }
+        self.changed.notify_all();
+        self.settled.notify_all();
+    }
+
+    /// Waits for what is on its way, after [`Shared::stop_sending`].
+    pub(super) fn wait_landed(&self) -> MutexGuard<'_, State> {
+        let mut state = lock(&self.state);
+        while !state.in_flight.is_empty() && !state.workers.is_empty() {
+            state = self.settled.wait(state).unwrap_or_else(|e| e.into_inner());
+        }
+        state
+    }
+
+    /// Ends the workers; returns them to be waited for.
+    pub(super) fn stop_workers(&self) -> Vec<JoinHandle<()>> {
+        let mut state = lock(&self.state);
+        state.closing = true;
+        state.stopped = true;
+        let workers = std::mem::take(&mut state.workers);
+        self.stop_sending(state);
+        workers
+    }
+}
+
+pub(super) fn report_no_thread(error: Option<std::io::Error>) {
+    if let Some(error) = error {
+        crate::log::error(format_args!("no thread for notifications, they wait: {error}"));
+    }
+}
+
+fn work(shared: &Arc<Shared>) {
+    process::enter_library_thread();
+    let mut state = lock(&shared.state);
+    while !state.stopped {
+        let (now, wall_ms) = (Instant::now(), wall_ms());
+        state.queue.expire(wall_ms);
+        let batch = state.queue.take(wall_ms, now);
+        let told = state.queue.take_told();
+        if !told.is_empty() {
+            // Somebody may wait for them, so they are out until they are told.
+            let control = state.begin(0);
+            drop(state);
+            shared.tell(told);
+            state = lock(&shared.state);
+            state.end(&control);
+            shared.settled.notify_all();
+            if batch.is_none() {
+                // What came meanwhile woke nobody.
+                continue;
+            }
+        }
+        let Some(batch) = batch else {
+            state = sleep(shared, state, now, wall_ms);
+            continue;
+        };
+        let lowest = batch.entries.iter().map(|entry| entry.number).min().unwrap_or(0);
+        let control = state.begin_within(lowest, shared.settings.timeout);
+        if state.queue.has_due(now) {
+            if state.idle > 0 {
+                shared.changed.notify_one();
+            } else {
+                // Without another thread this one does the work.
+                let _ = shared.start_worker(&mut state);
+            }
+        }
+        drop(state);
+        let told = send(shared, batch, &control);
+        shared.tell(told);
+        state = lock(&shared.state);
+        // Only now: whoever waits for this request waits for its events too.
+        state.end(&control);
+        shared.settled.notify_all();
+    }
+}
+
+#[cfg(test)]
+impl State {
+    pub(super) fn idle(&self) -> usize {
+        self.idle
+    }
+
+    /// Whether nothing is out that was not told to end.
+    pub(super) fn has_ended_all(&self) -> bool {
+        self.in_flight.iter().all(|one| one.control.end().is_some())
+    }
+}
+
+impl State {
+    fn begin(&mut self, lowest: u64) -> Arc<CallControl> {
+        self.begin_within(lowest, Duration::MAX)
+    }
+
+    fn begin_within(&mut self, lowest: u64, timeout: Duration) -> Arc<CallControl> {
+        let control = Arc::new(CallControl::new(timeout));
+        self.in_flight.push(InFlight { control: Arc::clone(&control), lowest });
+        control
+    }
+
+    fn end(&mut self, control: &Arc<CallControl>) {
+        self.in_flight.retain(|other| !Arc::ptr_eq(&other.control, control));
+    }
+}
+
+/// Until something is due, or expires, or somebody wakes this thread: the end of a request or a submission.
+fn sleep<'s>(
+    shared: &'s Shared,
+    mut state: MutexGuard<'s, State>,
+    now: Instant,
+    wall_ms: i64,
+) -> MutexGuard<'s, State> {
+    let due = state.queue.soonest(now).map(|due| due.saturating_duration_since(now));
+    let expiry = state.queue.until_expiry(wall_ms).map(|left| left.max(EXPIRY_PAUSE));
+    let wait = [due, expiry].into_iter().flatten().min();
+    state.idle += 1;
+    state.next_wake = wait.and_then(|wait| now.checked_add(wait));
+    state = match wait {
+        Some(wait) => shared.changed.wait_timeout(state, wait).unwrap_or_else(|e| e.into_inner()).0,
+        None => shared.changed.wait(state).unwrap_or_else(|e| e.into_inner()),
+    };
+    state.idle -= 1;
+    // Others may sleep for longer than this one did.
+    state.next_wake = None;
+    state
+}
+
+/// Makes a request of a batch and has the queue judge what came of it.
+fn send(shared: &Arc<Shared>, mut batch: Batch, control: &Arc<CallControl>) -> Vec<Told> {
+    let settings = &shared.settings;
+    if batch.request_id.is_empty() {
+        batch.request_id = ids::uuid();
+    }
+    if let Err(error) = settings.mark(&batch.entries) {
+        // They may not leave before that is on disk; the others may.
+        let (once, others) = std::mem::take(&mut batch.entries).into_iter().partition(Entry::is_marked_before);
+        batch.entries = others;
+        let aside = batch.with(once, Instant::now());
+        tell_error(&error, &aside.ids(), &settings.edge.events);
+        lock(&shared.state).queue.set_aside(aside, Instant::now());
+    }
+    if batch.entries.is_empty() {
+        let answer = Answer::Later { maybe_counted: false, host_failed: false, asked_for: None };
+        return shared.land(batch, answer);
+    }
+    let sent = catch_unwind(AssertUnwindSafe(|| settings.post(&batch, control)));
+    let (outcome, requests) = sent.unwrap_or_else(|_| {
+        let error = TargetError::internal("a panic was caught while notifications were sent; please report it");
+        (Err(Undelivered { error, fate: Fate::Unknown }), 1)
+    });
+    for entry in &mut batch.entries {
+        entry.attempts = entry.attempts.saturating_add(requests.max(1));
+    }
+    let answer = match outcome {
+        Ok(acknowledgement) => Answer::Taken { missing: acknowledgement.unacknowledged },
+        Err(undelivered) => judge(&undelivered),
+    };
+    // Before they can be taken up again, with another mark.
+    settings.unmark(&batch.entries, &answer);
+    shared.land(batch, answer)
+}
+
+impl Shared {
+    fn land(&self, batch: Batch, answer: Answer) -> Vec<Told> {
+        let mut state = lock(&self.state);
+        state.queue.land(batch, answer, Instant::now());
+        let told = state.queue.take_told();
+        if state.idle > 0 && state.queue.has_waiting() {
+            self.changed.notify_one();
+        }
+        told
+    }
+}
+
+/// What a failed request says of its notifications and its host.
+fn judge(undelivered: &Undelivered) -> Answer {
+    let details = undelivered.error.details();
+    let refusal = || Refusal { http_status: details.http_status, api_message: details.api_message.clone() };
+    let is_status = matches!(undelivered.error, TargetError::Http(_));
+    match details.http_status.filter(|_| is_status && undelivered.fate == Fate::Refused) {
+        Some(400) => return Answer::BadRequest(refusal()),
+        Some(413) => return Answer::TooLarge(refusal()),
+        Some(_) if !undelivered.error.is_retryable() => return Answer::Refused(refusal()),
+        _ => {}
+    }
+    let by_host = !matches!(undelivered.error, TargetError::Closed(_) | TargetError::Internal(_));
+    Answer::Later {
+        maybe_counted: undelivered.fate == Fate::Unknown,
+        // 420 is about one session.
+        host_failed: by_host && details.http_status != Some(420),
+        asked_for: details.retry_after_ms.map(Duration::from_millis),
+    }
+}
+
+impl Settings {
+    /// Clicks and orders are marked as attempted before they leave, so that a crash cannot have them sent twice.
+    fn mark(&self, entries: &[Entry]) -> Result<(), TargetError> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let marked: Vec<Ticket> =
+            entries.iter().filter(|entry| entry.is_marked_before()).filter_map(|entry| entry.ticket).collect();
+        store.mark_attempted(&marked)
+    }
+
+    /// What the edge has not counted may be sent again after a crash.
+    fn unmark(&self, entries: &[Entry], answer: &Answer) {
+        let Some(store) = &self.store else { return };
+        let is_left = |entry: &&Entry| match answer {
+            Answer::Taken { missing } => missing.contains(&entry.notification.id),
+            Answer::Later { maybe_counted, .. } => !maybe_counted,
+            Answer::BadRequest(_) | Answer::TooLarge(_) => true,
+            Answer::Refused(_) => false,
+        };
+        let left = entries.iter().filter(|entry| entry.is_marked_before()).filter(is_left);
+        let left: Vec<Ticket> = left.filter_map(|entry| entry.ticket).collect();
+        store.mark_unattempted(&left);
+    }
+
+    /// One attempt, and one more where a cluster gives way to the default host; returns the requests that it took.
+    fn post(&self, batch: &Batch, control: &Arc<CallControl>) -> (Result<Acknowledgement, Undelivered>, u32) {
+        let frame = &batch.frame;
+        let urls = self.edge.urls(frame.cluster.as_deref(), &frame.query);
+        let telemetry = self.edge.telemetry.take();
+        let texts: Vec<&str> = batch.entries.iter().map(|entry| &*entry.notification.text).collect();
+        let body = impressions_body(&batch.request_id, &frame.common, &telemetry, &texts);
+        let header_id = ids::uuid();
+        let repeatable = !batch.entries.iter().any(|entry| entry.notification.once);
+        // Repeating is the queue's business.
+        let once = RetryPolicy { max_attempts: 1, ..RetryPolicy::default() };
+        let to = |url: &str| {
+            let shipment = Shipment { url, fallback_url: None, request_id: &header_id, body: &body, repeatable };
+            deliver(&*self.edge.transport, &shipment, &once, control, &self.edge.stats)
+        };
+        let mut requests = 0;
+        let mut delivered = to(&urls.first);
+        if let (Err(undelivered), Some(fallback)) = (&delivered, &urls.fallback)
+            && undelivered.fate == Fate::NotSent
+            && matches!(undelivered.error.details().phase, Phase::Resolve | Phase::Connect | Phase::Proxy)
+        {
+            requests += undelivered.error.details().attempts;
+            delivered = to(fallback);
+        }
+        let ids = batch.ids();
+        let outcome = delivered.and_then(|answer| {
+            requests += answer.attempts;
+            let unreadable = |error| Undelivered { error, fate: Fate::Unknown };
+            // What is no answer of the edge acknowledges nothing; an empty one acknowledges all.
+            let answer = EdgeAnswer::new(answer.body).map_err(unreadable)?;
+            let mut acknowledgement = Acknowledgement::default();
+            acknowledge(answer.document().map_err(unreadable)?.root(), &ids, &mut acknowledgement);
+            Ok(acknowledgement)
+        });
+        if let Err(undelivered) = &outcome {
+            requests += undelivered.error.details().attempts;
+            self.edge.telemetry.put_back(telemetry);
+            if !matches!(undelivered.error.details().http_status, Some(400 | 413)) {
+                tell_error(&undelivered.error, &ids, &self.edge.events);
+            }
+        }
+        (outcome, requests)
+    }
+}

@@ -133,11 +133,12 @@
  *     maximum_wait_ready     3000: what target_client_create waits for the first artifact
  *     all_matching_mboxes    array of strings: mboxes of which every matching rule counts, not the first alone
  *
- *     notifications          object: how what such decisions show is reported in the background. "max_queued" 10000
- *                            notifications, "max_batch" 50 in a request, "flush_interval" 1000: the longest
- *                            wait before they go out, "workers" 2, "retry_base_delay" 500, "retry_max_delay"
- *                            30000, "time_to_live" 1800000. Known and checked, but for what is not in this
- *                            version: "spool_max_bytes", "spool_sync"; with "spool_dir": TARGET_ERR_UNSUPPORTED
+ *     notifications          object: the background queue, which delivers what target_enqueue_notifications and
+ *                            decisions on this machine hand to it. "max_queued" 10000 notifications, "max_batch" 50
+ *                            in a request, "flush_interval" 1000: the longest wait before they go out, "workers" 2
+ *                            threads, "retry_base_delay" 500, "retry_max_delay" 30000, "time_to_live" 1800000, with
+ *                            a spool 86400000; "spool_dir": a directory that makes it durable, "spool_max_bytes"
+ *                            67108864, "spool_sync" "none", "batch" or "each": when a notification is safe
  *
  * Options of a call
  *
@@ -191,7 +192,8 @@
  *     The library installs no signal handler and no exit handler, raises no SIGPIPE, keeps no state of the process
  *     but the logger and a list of its own sockets, and reads no environment variable but the proxy's and the time
  *     zone's (TZ). Once loaded it stays mapped, also after dlclose.
- *     Close or free a client before the process ends if what it is sending matters, impressions included.
+ *     Close or free a client before the process ends if what it is sending matters, impressions included; with a
+ *     "spool_dir" what is in the background queue is delivered by the next client on that directory.
  *
  * Fork
  *
@@ -755,12 +757,12 @@ target_status target_flush(target_client *client,
  *                                artifact, an event with an empty key has the number of the others
  *   geo_location_updated         "geo": ipAddress, countryCode, stateCode, city, latitude, longitude as far as known;
  *                                of this machine after a download, of a visitor after a look-up
- *   send_notification_error      "error": the error object, "ids": notifications that were not acknowledged. Those of
- *                                decisions on this machine are sent again where that may help
+ *   send_notification_error      "error": the error object, "ids": notifications that were not acknowledged. Those in
+ *                                the background queue are sent again where that may help
  *   notification_acknowledged, notification_rejected, notification_dropped
  *                                "ids", "session_id", "attempts", and where there is one "reason" ("rejected",
- *                                "expired", "closed"), "http_status", "api_message": what became of notifications in
- *                                the background, one event for each request
+ *                                "expired", "outcome_unknown", "closed"), "http_status", "api_message": what became of
+ *                                notifications in the background queue, one event for each batch
  *
  * Ignore types and members that you do not know. "event_buffer" events are kept; then the oldest goes, and the next
  * one has "lost" with the number of those that went. An event is a notice: losing one loses no notification.

@@ -4,6 +4,7 @@
 //! [`TargetClient`] does three things: [`get_offers`](TargetClient::get_offers) asks what to show,
 //! [`send_notifications`](TargetClient::send_notifications) reports what was shown or clicked, and
 //! [`get_attributes`](TargetClient::get_attributes) reads JSON offers as attributes.
+//! [`enqueue_notifications`](TargetClient::enqueue_notifications) reports without waiting.
 //!
 //! ```no_run
 //! use adobe_target::delivery::model::{DeliveryRequest, PrefetchRequest};
@@ -24,7 +25,7 @@
 //! With [`DecisioningMethod::OnDevice`] the client downloads Adobe's rule artifact, keeps it current in the background
 //! and answers `execute` and `prefetch` from it, without a request. [`DecisioningMethod::Hybrid`] does so where the
 //! artifact has all that is asked for and goes to the edge else. What `execute` shows is reported in the background;
-//! [`TargetClient::close`] and dropping the client send what waits, [`Meta::not_queued`] has what found no room.
+//! [`Meta::not_queued`] has what found no room.
 //! [`TargetClient::is_ready`], [`wait_ready`](TargetClient::wait_ready) and [`refresh`](TargetClient::refresh) are about
 //! the artifact, and [`ClientConfig::fixed_clock_ms`] shows what a coming date brings.
 //!
@@ -43,6 +44,14 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Reporting in the background
+//!
+//! [`TargetClient::enqueue_notifications`] takes notifications and returns; threads deliver them, together with others of
+//! their session and again until the edge has acknowledged them. Each ends as acknowledged, rejected or dropped, which
+//! events tell and [`TargetClient::stats`] counts. With [`QueueConfig::spool_dir`] they survive the process.
+//! [`TargetClient::flush`] waits for them, and so do [`TargetClient::close`] and dropping the client. `docs/notifications.md`
+//! says what becomes of a notification in each failure.
 //!
 //! # Threads
 //!
@@ -150,3 +159,8 @@ struct Readme;
 #[cfg(all(doctest, feature = "local-edge"))]
 #[doc = include_str!("../docs/on-device.md")]
 struct OnDevicePage;
+
+/// And of this one.
+#[cfg(all(doctest, feature = "local-edge"))]
+#[doc = include_str!("../docs/notifications.md")]
+struct NotificationsPage;

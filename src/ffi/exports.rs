@@ -663,12 +663,12 @@ pub extern "C" fn target_flush(client: *mut target_client, timeout_ms: u64, resu
 ///                                artifact, an event with an empty key has the number of the others
 ///   geo_location_updated         "geo": ipAddress, countryCode, stateCode, city, latitude, longitude as far as known;
 ///                                of this machine after a download, of a visitor after a look-up
-///   send_notification_error      "error": the error object, "ids": notifications that were not acknowledged. Those of
-///                                decisions on this machine are sent again where that may help
+///   send_notification_error      "error": the error object, "ids": notifications that were not acknowledged. Those in
+///                                the background queue are sent again where that may help
 ///   notification_acknowledged, notification_rejected, notification_dropped
 ///                                "ids", "session_id", "attempts", and where there is one "reason" ("rejected",
-///                                "expired", "closed"), "http_status", "api_message": what became of notifications in
-///                                the background, one event for each request
+///                                "expired", "outcome_unknown", "closed"), "http_status", "api_message": what became of
+///                                notifications in the background queue, one event for each batch
 ///
 /// Ignore types and members that you do not know. "event_buffer" events are kept; then the oldest goes, and the next
 /// one has "lost" with the number of those that went. An event is a notice: losing one loses no notification.

@@ -341,7 +341,8 @@ fn judge(undelivered: &Undelivered) -> Answer {
     match details.http_status.filter(|_| is_status && undelivered.fate == Fate::Refused) {
         Some(400) => return Answer::BadRequest(refusal()),
         Some(413) => return Answer::TooLarge(refusal()),
-        Some(_) if !undelivered.error.is_retryable() => return Answer::Refused(refusal()),
+        // A redirect is some gateway's, and may be gone tomorrow.
+        Some(400..) if !undelivered.error.is_retryable() => return Answer::Refused(refusal()),
         _ => {}
     }
     let by_host = !matches!(undelivered.error, TargetError::Closed(_) | TargetError::Internal(_));

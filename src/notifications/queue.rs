@@ -239,10 +239,6 @@ impl Queue {
         self.counts.not_queued += count;
     }
 
-    pub(super) fn has_waiting(&self) -> bool {
-        self.waiting > 0
-    }
-
     pub(super) fn take_told(&mut self) -> Vec<Told> {
         std::mem::take(&mut self.outbox)
     }
@@ -680,11 +676,6 @@ impl Queue {
         let of_family = |faulty: &Faulty| (!faulty.in_flight && !faulty.waiting.is_empty()).then_some(faulty.due);
         let families = self.faults.families.values().filter_map(of_family);
         self.hosts.values().filter_map(of_host).chain(families).min()
-    }
-
-    /// Whether another worker would find something to do.
-    pub(super) fn has_due(&self, now: Instant) -> bool {
-        self.soonest(now).is_some_and(|due| due <= now)
     }
 
     /// Has what was taken out of a batch on its way wait beside it.

@@ -218,14 +218,7 @@ fn work(shared: &Arc<Shared>) {
         };
         let lowest = batch.entries.iter().map(|entry| entry.number).min().unwrap_or(0);
         let control = state.begin_within(lowest, shared.settings.timeout);
-        if state.queue.has_due(now) {
-            if state.idle > 0 {
-                shared.changed.notify_one();
-            } else {
-                // Without another thread this one does the work.
-                let _ = shared.start_worker(&mut state);
-            }
-        }
+        shared.pass_on(&mut state, now);
         drop(state);
         let told = send(shared, batch, &control);
         shared.tell(told);
@@ -322,14 +315,24 @@ fn send(shared: &Arc<Shared>, mut batch: Batch, control: &Arc<CallControl>) -> V
 }
 
 impl Shared {
-    fn land(&self, batch: Batch, answer: Answer) -> Vec<Told> {
+    fn land(self: &Arc<Self>, batch: Batch, answer: Answer) -> Vec<Told> {
         let mut state = lock(&self.state);
         state.queue.land(batch, answer, Instant::now());
         let told = state.queue.take_told();
-        if state.idle > 0 && state.queue.has_waiting() {
-            self.changed.notify_one();
-        }
+        // Telling may take a while.
+        self.pass_on(&mut state, Instant::now());
         told
+    }
+
+    /// Sees to it that another worker is there in time for what comes next, while this one is busy.
+    fn pass_on(self: &Arc<Self>, state: &mut State, now: Instant) {
+        let Some(due) = state.queue.soonest(now) else { return };
+        if Shared::has_to_wake(state, due) {
+            self.changed.notify_one();
+        } else if state.idle == 0 {
+            // Without another thread this one does the work.
+            let _ = self.start_worker(state);
+        }
     }
 }
 

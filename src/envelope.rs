@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use crate::cookies::{TargetCookie, cluster_of_edge_host};
 use crate::delivery::model::{DeliveryRequest, DeliveryResponse, Notification};
 use crate::error::TargetError;
-use crate::json::{Document, Kind, ObjectWriter, Strictness, Value, write_str};
+use crate::json::{Document, Kind, ObjectWriter, Strictness, Value, write_str, write_tree};
 
 /// What a call learnt about its decisions and notifications.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -307,33 +307,14 @@ fn value_of(text: &str) -> serde_json::Value {
 /// The text with what only text can hold replaced: half surrogate pairs by U+FFFD, numbers beyond a double by
 /// null. A typed answer has the rest then.
 fn readable(text: &str) -> String {
-    fn write(out: &mut String, value: Value<'_>) {
-        match value.kind() {
-            Kind::Object => {
-                let mut object = ObjectWriter::begin(out);
-                for (key, member) in value.members() {
-                    write(object.foreign_key(&key), member);
-                }
-                object.end();
-            }
-            Kind::Array => {
-                out.push('[');
-                for (at, element) in value.elements().enumerate() {
-                    if at > 0 {
-                        out.push(',');
-                    }
-                    write(out, element);
-                }
-                out.push(']');
-            }
-            Kind::String => write_str(out, &value.as_str().unwrap_or_default()),
-            Kind::Number if !value.raw().parse::<f64>().is_ok_and(f64::is_finite) => out.push_str("null"),
-            _ => out.push_str(value.raw()),
-        }
-    }
+    let leaf = |out: &mut String, value: Value<'_>| match value.kind() {
+        Kind::String => write_str(out, &value.as_str().unwrap_or_default()),
+        Kind::Number if !value.raw().parse::<f64>().is_ok_and(f64::is_finite) => out.push_str("null"),
+        _ => out.push_str(value.raw()),
+    };
     let mut out = String::with_capacity(text.len());
     if let Ok(document) = Document::parse(text, Strictness::Answer) {
-        write(&mut out, document.root());
+        write_tree(&mut out, document.root(), &leaf);
     }
     out
 }

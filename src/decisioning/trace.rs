@@ -6,7 +6,7 @@ use super::artifact::Artifact;
 use super::context::Scope;
 use super::decide::{DecisionRequest, Item};
 use super::rules::Rule;
-use crate::json::{Document, Kind, ObjectWriter, Strictness, Value};
+use crate::json::{Document, ObjectWriter, Strictness, Value, write_tree};
 
 /// What a trace says of the artifact besides its content.
 #[derive(Debug, Clone)]
@@ -173,34 +173,12 @@ fn levels(text: &str) -> usize {
 
 /// A trace in which objects and arrays that are too deep are empty.
 fn without_depth(trace: &str) -> String {
-    fn write(out: &mut String, value: Value<'_>) {
-        match value.kind() {
-            Kind::Object => {
-                let mut object = ObjectWriter::begin(out);
-                for (key, member) in value.members() {
-                    write(object.foreign_key(&key), member);
-                }
-                object.end();
-            }
-            Kind::Array => {
-                out.push('[');
-                for (at, element) in value.elements().enumerate() {
-                    if at > 0 {
-                        out.push(',');
-                    }
-                    write(out, element);
-                }
-                out.push(']');
-            }
-            _ => out.push_str(value.raw()),
-        }
-    }
     let mut out = String::with_capacity(trace.len());
     let mut object = ObjectWriter::begin(&mut out);
     // What an outline has not indexed looks empty.
     if let Ok(document) = Document::outline(trace, Strictness::Artifact, MAX_LEVELS) {
         for (key, member) in document.root().members().filter(|(key, _)| key != TRUNCATED) {
-            write(object.foreign_key(&key), member);
+            write_tree(object.foreign_key(&key), member, &|out, leaf| out.push_str(leaf.raw()));
         }
     }
     object.boolean(TRUNCATED, true);

@@ -17,4 +17,4 @@ pub(crate) use document::{Document, Value};
 pub(crate) use parser::{Kind, ParseError, Strictness};
 pub(crate) use reader::{Member, read_members};
 pub(crate) use text::string_content;
-pub(crate) use write::{ObjectWriter, write_escaped, write_integer, write_str};
+pub(crate) use write::{ObjectWriter, write_escaped, write_integer, write_str, write_tree};

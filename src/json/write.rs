@@ -1,12 +1,37 @@
 //! Writing of JSON text.
 
 use super::text::plain_end;
+use super::{Kind, Value};
 
 /// Appends a string with its quotes.
 pub(crate) fn write_str(out: &mut String, text: &str) {
     out.push('"');
     write_escaped(out, text);
     out.push('"');
+}
+
+/// Appends a value again: what is neither object nor array as `leaf` writes it.
+pub(crate) fn write_tree(out: &mut String, value: Value<'_>, leaf: &dyn Fn(&mut String, Value<'_>)) {
+    match value.kind() {
+        Kind::Object => {
+            let mut object = ObjectWriter::begin(out);
+            for (key, member) in value.members() {
+                write_tree(object.foreign_key(&key), member, leaf);
+            }
+            object.end();
+        }
+        Kind::Array => {
+            out.push('[');
+            for (at, element) in value.elements().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                write_tree(out, element, leaf);
+            }
+            out.push(']');
+        }
+        _ => leaf(out, value),
+    }
 }
 
 /// Appends what stands between a string's quotes.

@@ -544,6 +544,11 @@ impl Queue {
             faulty.due = after(now, backoff(&retry, faulty.attempts));
             return self.hold(batch);
         }
+        let is_known_bad = batch.entries.iter().all(|entry| entry.vouched);
+        if self.stopped && !self.policy.durable && !is_known_bad {
+            // The searches have ended.
+            return self.put_back(batch);
+        }
         if count > 1 {
             match batch.search {
                 Some(search) => self.faults.halved(search),

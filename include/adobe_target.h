@@ -713,8 +713,8 @@ target_status target_next_completion(target_client *client,
  * was taken survives the process.
  *
  * @param client   The client. Must not be NULL.
- * @param options  As of target_send_notifications, without "execute", "prefetch" and "impressionId" in the request; its
- *                 "requestId" and the "timeout" are not used. Borrowed for the call.
+ * @param options  As of target_send_notifications, without "execute", "prefetch", "impressionId" and "telemetry" in the
+ *                 request; its "requestId" and the "timeout" are not used. Borrowed for the call.
  * @param result   Receives {"accepted":[ids]}, or the error object. The caller frees it with target_string_free. NULL
  *                 is allowed.
  *

@@ -47,7 +47,7 @@ impl Shared {
         connected: Connected,
     ) -> Result<Self, TargetError> {
         let first = payload.map_or(FirstArtifact::Wanted, FirstArtifact::Given);
-        let shared = Self::assemble(config, connected, Some((first, None)))?;
+        let shared = Self::assemble(config, connected, Some((first, None)), false)?;
         if shared.on_device.is_none() {
             shared.edge.events.emit("client_ready", |_| {});
         }
@@ -67,7 +67,7 @@ impl Shared {
         let of_parent = inherited.on_device.as_ref();
         let first = of_parent.map_or(FirstArtifact::Wanted, |on_device| on_device.source.inheritance());
         let hint = of_parent.and_then(OnDevice::location_hint);
-        let shared = Self::assemble(config, connected, Some((first, hint)))?;
+        let shared = Self::assemble(config, connected, Some((first, hint)), true)?;
         if let Some(callback) = inherited.edge.events.callback()
             && let Err(error) = shared.edge.events.set_callback(Some(callback))
         {
@@ -83,7 +83,7 @@ impl Shared {
 
     /// What is closed before a forked child has used it: it answers, and has no threads.
     pub(crate) fn closed_in_child(config: &Arc<ClientConfig>, connected: Connected) -> Result<Self, TargetError> {
-        let shared = Self::assemble(config, connected, None)?;
+        let shared = Self::assemble(config, connected, None, true)?;
         shared.end_calls(Some(Duration::ZERO));
         Ok(shared)
     }
@@ -94,6 +94,7 @@ impl Shared {
         config: &Arc<ClientConfig>,
         connected: Connected,
         decides_with: Option<(FirstArtifact, Option<&str>)>,
+        is_child: bool,
     ) -> Result<Self, TargetError> {
         let Connected { transport, connections } = connected;
         let completions = Arc::new(Completions::default());
@@ -115,7 +116,15 @@ impl Shared {
         };
         let notifications = match is_closed {
             false => Sender::new(config, &edge),
-            true => Ok(Sender::without_spool(config, &edge)),
+            true => Ok(Sender::refusing(config, &edge, TargetError::closed())),
+        };
+        let notifications = match notifications {
+            // The parent's was opened: what a full disk keeps a child from is its queue, not its other calls.
+            Err(error) if is_child => {
+                crate::log::error(format_args!("a forked child takes no notifications: {error}"));
+                Ok(Sender::refusing(config, &edge, error))
+            }
+            other => other,
         };
         let notifications = notifications.inspect_err(|_| {
             if let Some(on_device) = &on_device {
@@ -165,6 +174,8 @@ impl Shared {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         self.edge.events.begin_close();
         self.stop_background();
+        // Calls may take all the time there is, and what lingers has none of its own.
+        self.notifications.hurry();
         self.calls.close(timeout);
         self.executor.poke();
         // Whoever was ended returns at once; a callback of the host may take longer.

@@ -133,6 +133,7 @@ fn what_has_no_place_in_a_queue_is_refused() {
         ("execute", json!({"mboxes": [{"name": "home"}]})),
         ("prefetch", json!({"pageLoad": {}})),
         ("impressionId", json!("x")),
+        ("telemetry", json!({"entries": []})),
     ] {
         let mut request = notify([display("1")]);
         request[member] = value;
@@ -144,7 +145,7 @@ fn what_has_no_place_in_a_queue_is_refused() {
     let error = client.enqueue_notifications_json(&json_options(json!({"notifications": []}))).unwrap_err();
     assert_eq!(error.to_string(), "Notifications array is required in request");
     assert_eq!(client.stats().queue.accepted, 0);
-    assert_eq!(client.stats().enqueue_notifications, 5);
+    assert_eq!(client.stats().enqueue_notifications, 6);
 }
 
 #[test]

@@ -260,10 +260,6 @@ pub(crate) fn normalize(
 
     // Nothing can fail from here on.
     if is_queued {
-        if let Some(given) = request.telemetry {
-            start_member(&mut common, "telemetry");
-            write_without_nulls(&mut common, given);
-        }
         let notifications = notifications
             .into_iter()
             .map(|one| Notification { text: write_notification(&one), once: one.counts_twice(), id: one.id })
@@ -361,6 +357,8 @@ fn refuse_what_cannot_wait(request: &Request<'_>) -> Result<(), TargetError> {
         ("request.prefetch", "asks for an answer, which a queued notification has not: get_offers does")
     } else if request.impression_id.is_some() {
         ("request.impressionId", "is about one request; queued notifications have theirs each")
+    } else if request.telemetry.is_some() {
+        ("request.telemetry", "is about one request; queued notifications share theirs")
     } else {
         return Ok(());
     };

@@ -31,6 +31,14 @@ pub(crate) struct Notification {
     pub once: bool,
 }
 
+/// One that the spool has.
+#[derive(Debug)]
+pub(super) struct Spooled {
+    pub notification: Notification,
+    pub ticket: Ticket,
+    pub is_marked: bool,
+}
+
 /// What one call hands over: taken whole or not at all.
 #[derive(Debug)]
 pub(crate) struct Submission {
@@ -50,6 +58,9 @@ pub(super) struct Entry {
     pub attempts: u32,
     /// Its place in the spool.
     pub ticket: Option<Ticket>,
+    /// The spool has it as a click or an order: it has to know of an attempt before it is made, whether or not this
+    /// client repeats it, since the next one may not.
+    pub is_marked: bool,
     /// What the edge said when it refused it alone.
     pub refusal: Option<Refusal>,
     /// The edge has taken others of its request.
@@ -71,6 +82,10 @@ pub(super) struct Batch {
     pub tried: bool,
     /// It holds up nothing of its session, and nothing holds it up.
     pub alone: bool,
+    /// It goes to the default host, since its cluster's is left alone.
+    pub by_default: bool,
+    /// How often it could not be noted in the spool that it leaves.
+    pub setbacks: u32,
     /// It finds out whether its surroundings are still refused.
     pub probe: bool,
     /// Part of a batch that is searched for the notification that the edge refuses.
@@ -120,13 +135,6 @@ impl Frame {
     }
 }
 
-impl Entry {
-    /// Whether the spool has to know of an attempt before it is made.
-    pub(super) fn is_marked_before(&self) -> bool {
-        self.notification.once && self.ticket.is_some()
-    }
-}
-
 impl Batch {
     pub(super) fn new(frame: Arc<Frame>, entries: Vec<Entry>, due: Instant) -> Self {
         Batch {
@@ -137,6 +145,8 @@ impl Batch {
             request_id: String::new(),
             tried: false,
             alone: false,
+            by_default: false,
+            setbacks: 0,
             probe: false,
             search: None,
         }
@@ -150,6 +160,7 @@ impl Batch {
             tried: true,
             alone: self.alone,
             search: self.search,
+            setbacks: self.setbacks,
             ..Batch::new(Arc::clone(&self.frame), entries, due)
         }
     }
@@ -194,6 +205,9 @@ pub(super) fn ids(entries: &[Entry]) -> Vec<String> {
 
 /// Lists of so many at the most, in order; equal ids are kept apart, since the edge answers by id.
 pub(super) fn cut(entries: Vec<Entry>, most: usize) -> Vec<Vec<Entry>> {
+    if entries.len() == 1 {
+        return vec![entries];
+    }
     let mut lists: Vec<Vec<Entry>> = Vec::with_capacity(1);
     for entry in entries {
         let id = &entry.notification.id;

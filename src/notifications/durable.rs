@@ -1,6 +1,7 @@
 //! The queue's side of the spool: how a submission is written there and read again, and the thread that keeps it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ const LAYOUT: u8 = 1;
 #[derive(Debug)]
 pub(super) struct Store {
     spool: Spool,
+    /// Records that are of another version of this library. They stay where they are.
+    foreign: AtomicU64,
 }
 
 /// A submission that an earlier process did not get through.
@@ -49,7 +52,7 @@ impl Store {
             error.details_mut().field = Some("notifications.spool_dir".to_owned());
             error
         })?;
-        let store = Store { spool };
+        let store = Store { spool, foreign: AtomicU64::new(0) };
         let kept = store.read(recovered);
         Ok(Some((store, kept)))
     }
@@ -99,20 +102,20 @@ impl Store {
     pub(super) fn count(&self, stats: &mut QueueStats) {
         let spool = self.spool.stats();
         stats.spool_bytes = spool.bytes;
-        stats.spool_damaged = spool.damaged_records;
+        stats.spool_damaged = spool.damaged_records + self.foreign.load(Ordering::Relaxed);
     }
 
-    fn adopt(&self) -> Vec<Kept> {
+    pub(super) fn adopt(&self) -> Vec<Kept> {
         self.read(self.spool.adopt())
     }
 
-    /// What cannot be read is not of this library's making, and nobody else can send it either.
+    /// What cannot be read is of another version of this library, which may come back.
     fn read(&self, recovered: Vec<Recovered>) -> Vec<Kept> {
         let mut all = Vec::with_capacity(recovered.len());
         for one in recovered {
             let notifications = one.items.into_iter().filter_map(|item| {
                 let Ok(text) = String::from_utf8(item.text) else {
-                    self.spool.finish(&[item.ticket]);
+                    self.foreign.fetch_add(1, Ordering::Relaxed);
                     return None;
                 };
                 let notification = Notification { id: item.id, text, once: item.counts_twice };
@@ -122,8 +125,8 @@ impl Store {
             match read_frame(&one.shared) {
                 Some(frame) => all.push(Kept { frame, accepted_ms: one.accepted_ms, notifications }),
                 None => {
-                    crate::log::warn(format_args!("spool: a record of another version of this library is left out"));
-                    self.spool.finish(&notifications.iter().map(|one| one.ticket).collect::<Vec<_>>());
+                    crate::log::warn(format_args!("spool: a record of another version of this library is left alone"));
+                    self.foreign.fetch_add(notifications.len() as u64, Ordering::Relaxed);
                 }
             }
         }
@@ -219,12 +222,19 @@ fn keep(shared: &Arc<Shared>, life: &CallControl, syncs: bool, pause: Duration, 
     while life.end().is_none() {
         life.wait_until(Instant::now().checked_add(pause), || false);
         let Some(store) = &shared.settings.store else { return };
+        if life.end().is_some() {
+            return;
+        }
         if syncs {
             let result = store.spool.sync();
             if let (Err(error), false) = (&result, failing) {
                 crate::log::error(format_args!("spool: {error}"));
             }
             failing = result.is_err();
+        }
+        // The logger may have forked.
+        if process::has_left_library_thread() {
+            return;
         }
         if adopted.elapsed() >= ADOPTION && life.end().is_none() {
             adopted = Instant::now();

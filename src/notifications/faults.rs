@@ -28,16 +28,8 @@ pub(super) struct Faulty {
     pub attempts: u32,
     /// The next of its batches is not tried before.
     pub due: Instant,
-    /// One is out.
-    pub in_flight: bool,
     /// In turn; they hold up nothing of their sessions.
     pub waiting: VecDeque<Batch>,
-}
-
-impl Faulty {
-    pub(super) fn may_try(&self, now: Instant) -> bool {
-        !self.in_flight && self.due <= now
-    }
 }
 
 /// What comes of a part's outcome.
@@ -59,6 +51,13 @@ pub(super) struct Faults {
 }
 
 impl Faults {
+    /// Of a family of which nothing waits nothing need be known: the next refusal finds it again.
+    pub(super) fn forget(&mut self, family: Family) {
+        if self.families.get(&family).is_some_and(|faulty| faulty.waiting.is_empty()) {
+            self.families.remove(&family);
+        }
+    }
+
     /// Begins a search with that many parts.
     pub(super) fn search(&mut self, frame: &Arc<Frame>, parts: usize) -> u64 {
         self.last_search += 1;

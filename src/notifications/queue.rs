@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::batch::{Batch, Entry, Family, Frame, Notification, Refusal, cut};
+use super::batch::{Batch, Entry, Family, Frame, Notification, Refusal, Spooled, cut};
 use super::circuit::Host;
 use super::faults::{Faults, Faulty, Found};
 use super::spool::Ticket;
@@ -14,6 +14,9 @@ use crate::config::RetryPolicy;
 use crate::error::DeliveryCounts;
 use crate::json::ObjectWriter;
 use crate::transport::retry::backoff;
+
+/// Sessions that are looked at in one go: whoever enqueues waits for the lock meanwhile.
+const AT_ONCE: usize = 256;
 
 /// How a client's background queue stands. `accepted` and `recovered` are together the sum of the next four.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -164,6 +167,13 @@ pub(super) struct Queue {
     watches: Vec<Watch>,
     last_watch: u64,
     hurried: Option<Instant>,
+    /// Sessions of which something is on its way.
+    out: Vec<Arc<str>>,
+    /// One of them finds out about a family.
+    is_probing: bool,
+    probed_last: bool,
+    /// Sessions that are still to be searched for what has expired.
+    sweep: Vec<Arc<str>>,
     outbox: Vec<Told>,
     /// Nothing more goes out.
     stopped: bool,
@@ -226,9 +236,17 @@ impl Queue {
             watches: Vec::new(),
             last_watch: 0,
             hurried: None,
+            out: Vec::new(),
+            is_probing: false,
+            probed_last: false,
+            sweep: Vec::new(),
             outbox: Vec::new(),
             stopped: false,
         }
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped
     }
 
     pub(super) fn counts(&self) -> QueueStats {
@@ -243,7 +261,7 @@ impl Queue {
         std::mem::take(&mut self.outbox)
     }
 
-    /// Takes notifications over. Returns when the first request with some of them is due.
+    /// Takes notifications over.
     pub(super) fn accept(
         &mut self,
         frame: Frame,
@@ -251,52 +269,61 @@ impl Queue {
         tickets: Option<Vec<Ticket>>,
         wall_ms: i64,
         now: Instant,
-    ) -> Instant {
+    ) {
         let count = notifications.len() as u64;
         self.counts.accepted += count;
         self.counts.pending += count;
         let mut tickets = tickets.into_iter().flatten();
-        let entries = notifications.into_iter().map(|notification| (notification, tickets.next())).collect();
+        let entries = notifications.into_iter().map(|notification| {
+            let ticket = tickets.next();
+            let is_marked = notification.once && ticket.is_some();
+            (notification, ticket, is_marked)
+        });
         let hurries = self.waiting >= self.policy.pressure;
         let due = if hurries { now } else { after(now, self.policy.linger) };
-        self.enter(frame, entries, wall_ms, due, now)
+        self.enter(frame, entries, wall_ms, due, now);
     }
 
     /// Takes over what a spool has kept. `lost` has what cannot be sent again, since it may have been counted.
     pub(super) fn recover(
         &mut self,
         frame: Frame,
-        kept: Vec<(Notification, Option<Ticket>)>,
-        lost: Vec<(Notification, Option<Ticket>)>,
+        kept: Vec<Spooled>,
+        lost: Vec<Spooled>,
         accepted_ms: i64,
         now: Instant,
     ) {
         let count = (kept.len() + lost.len()) as u64;
         self.counts.recovered += count;
         self.counts.pending += count;
+        let parts = |one: Spooled| (one.notification, Some(one.ticket), one.is_marked);
         if !lost.is_empty() {
-            let entries = lost.into_iter().map(|lost| self.entry(lost, accepted_ms)).collect();
+            let entries = lost.into_iter().map(|lost| self.entry(parts(lost), accepted_ms)).collect();
             self.settle(&Arc::new(frame.clone()), entries, Outcome::Dropped(Reason::OutcomeUnknown));
         }
         if !kept.is_empty() {
-            self.enter(frame, kept, accepted_ms, now, now);
+            self.enter(frame, kept.into_iter().map(parts), accepted_ms, now, now);
         }
     }
 
-    fn entry(&mut self, (notification, ticket): (Notification, Option<Ticket>), accepted_ms: i64) -> Entry {
+    fn entry(
+        &mut self,
+        (notification, ticket, is_marked): (Notification, Option<Ticket>, bool),
+        accepted_ms: i64,
+    ) -> Entry {
         let number = self.next_number;
         self.next_number += 1;
-        Entry { notification, number, accepted_ms, attempts: 0, ticket, refusal: None, vouched: false }
+        Entry { notification, number, accepted_ms, attempts: 0, ticket, is_marked, refusal: None, vouched: false }
     }
 
     fn enter(
         &mut self,
         frame: Frame,
-        notifications: Vec<(Notification, Option<Ticket>)>,
+        notifications: impl IntoIterator<Item = (Notification, Option<Ticket>, bool)>,
         accepted_ms: i64,
         due: Instant,
         now: Instant,
-    ) -> Instant {
+    ) {
         let frame = Arc::new(frame);
         let entries: Vec<Entry> = notifications.into_iter().map(|one| self.entry(one, accepted_ms)).collect();
         self.waiting += entries.len();
@@ -305,7 +332,13 @@ impl Queue {
         let session = self.sessions.entry(Arc::clone(&key)).or_default();
         let was_next = session.next().map(|batch| batch.due);
         for part in cut(entries, self.policy.max_batch) {
-            session.ordered.push_back(Batch::new(Arc::clone(&frame), part, due));
+            let part = Batch::new(Arc::clone(&frame), part, due);
+            // What goes out together waits together: it needs its surroundings once.
+            let left = match session.ordered.back_mut() {
+                Some(last) => last.absorb(part, self.policy.max_batch).err(),
+                None => Some(part),
+            };
+            session.ordered.extend(left);
         }
         // A request's worth has nothing to wait for.
         if session.has_fresh(self.policy.max_batch)
@@ -313,11 +346,9 @@ impl Queue {
         {
             first.due = first.due.min(now);
         }
-        let next = session.next().map_or(due, |batch| batch.due);
-        if was_next != Some(next) {
+        if was_next != session.next().map(|batch| batch.due) {
             self.schedule(&key);
         }
-        next
     }
 
     /// Gives a session its turn, or forgets it when nothing of it is left.
@@ -333,55 +364,26 @@ impl Queue {
         self.hosts.entry(host).or_default().turns.push(Reverse((due, self.last_turn, Arc::clone(key))));
     }
 
-    /// A batch whose surroundings are refused, to find out whether they still are: one of a family at a time.
-    fn take_probe(&mut self, wall_ms: i64, now: Instant) -> Option<Batch> {
-        if self.stopped || self.faults.families.is_empty() {
-            return None;
-        }
-        let families: Vec<Family> = self.faults.families.keys().copied().collect();
-        for family in families {
-            let Some(faulty) = self.faults.families.get_mut(&family).filter(|faulty| faulty.may_try(now)) else {
-                continue;
-            };
-            let may_go = |batch: &Batch| {
-                let session = self.sessions.get(&batch.frame.session_id);
-                let host = self.hosts.get(self.policy.host_of(&batch.frame));
-                session.is_none_or(|session| !session.in_flight)
-                    && host.is_none_or(|host| host.opens(now).is_some_and(|opens| opens <= now))
-            };
-            let Some(at) = faulty.waiting.iter().position(may_go) else { continue };
-            let Some(batch) = faulty.waiting.remove(at) else { continue };
-            self.waiting -= batch.entries.len();
-            let Some(mut batch) = self.still_in_time(batch, wall_ms) else { continue };
-            if let Some(faulty) = self.faults.families.get_mut(&family) {
-                faulty.in_flight = true;
-            }
-            batch.probe = true;
-            self.begin(&batch);
-            return Some(batch);
-        }
-        None
-    }
-
-    fn begin(&mut self, batch: &Batch) {
-        self.sessions.entry(Arc::clone(&batch.frame.session_id)).or_default().in_flight = true;
-        self.hosts.entry(self.policy.host_of(&batch.frame).to_owned()).or_default().begin();
-    }
-
     /// The next batch whose time has come, with what can go out together with it. Its session is on its way then.
     pub(super) fn take(&mut self, wall_ms: i64, now: Instant) -> Option<Batch> {
-        let probe = self.take_probe(wall_ms, now);
-        if probe.is_some() {
-            return probe;
+        if self.stopped {
+            return None;
         }
-        while !self.stopped {
-            let may_go = |host: &Host| host.opens(now).is_some_and(|opens| opens <= now);
+        self.give_turns_anew(now);
+        // Requests that will be refused are not to take the place of good ones, nor the other way round.
+        let is_probes_turn = !std::mem::replace(&mut self.probed_last, false);
+        let probe = if is_probes_turn { self.take_probe(wall_ms, now) } else { None };
+        let taken = probe.or_else(|| self.take_turn(wall_ms, now));
+        if taken.is_some() || is_probes_turn { taken } else { self.take_probe(wall_ms, now) }
+    }
+
+    fn take_turn(&mut self, wall_ms: i64, now: Instant) -> Option<Batch> {
+        loop {
             let (_, host) = self
                 .hosts
                 .iter()
-                .filter(|(_, host)| may_go(host))
                 .filter_map(|(name, host)| host.turns.peek().map(|Reverse((due, ..))| (*due, name)))
-                .filter(|(due, _)| *due <= now)
+                .filter(|(due, name)| *due <= now && self.way(name, now).is_some_and(|(opens, _)| opens <= now))
                 .min()?;
             let host = host.clone();
             let Some(Reverse((_, turn, key))) = self.hosts.get_mut(&host).and_then(|host| host.turns.pop()) else {
@@ -394,13 +396,70 @@ impl Queue {
             if let Some(batch) = self.still_in_time(batch, wall_ms)
                 && let Some(batch) = self.not_held_back(batch)
             {
-                let batch = self.joined(batch, &key);
-                self.begin(&batch);
+                let mut batch = self.joined(batch, &key);
+                self.begin(&mut batch, now);
                 return Some(batch);
             }
             self.schedule(&key);
         }
+    }
+
+    /// A batch whose surroundings are refused, to find out whether they still are: one at a time.
+    fn take_probe(&mut self, wall_ms: i64, now: Instant) -> Option<Batch> {
+        while !self.is_probing {
+            let families = self.faults.families.iter().filter(|(_, faulty)| faulty.due <= now);
+            let may_go = |(family, faulty): (&Family, &Faulty)| {
+                let (at, opens) = self.next_probe(faulty, now)?;
+                (opens <= now).then_some((faulty.due, *family, at))
+            };
+            let (_, family, at) = families.filter_map(may_go).min()?;
+            let batch = self.faults.families.get_mut(&family).and_then(|faulty| faulty.waiting.remove(at))?;
+            self.waiting -= batch.entries.len();
+            if let Some(mut batch) = self.still_in_time(batch, wall_ms) {
+                self.is_probing = true;
+                self.probed_last = true;
+                batch.probe = true;
+                self.begin(&mut batch, now);
+                return Some(batch);
+            }
+            self.faults.forget(family);
+        }
         None
+    }
+
+    /// Which batch of a family goes next, and from when on it may. Rather one of which nothing is known yet.
+    fn next_probe(&self, faulty: &Faulty, now: Instant) -> Option<(usize, Instant)> {
+        let is_free =
+            |batch: &Batch| self.sessions.get(&batch.frame.session_id).is_none_or(|session| !session.in_flight);
+        let is_unknown = |batch: &Batch| batch.entries.iter().any(|entry| entry.refusal.is_none());
+        let mut waiting = faulty.waiting.iter();
+        let unknown = waiting.position(|batch| is_unknown(batch) && is_free(batch));
+        let at = unknown.or_else(|| faulty.waiting.iter().position(is_free))?;
+        let (opens, _) = self.way(self.policy.host_of(&faulty.waiting.get(at)?.frame), now)?;
+        Some((at, opens))
+    }
+
+    /// When a batch for a cluster may go out, and whether to the default host instead. None while requests are out to try.
+    fn way(&self, cluster: &str, now: Instant) -> Option<(Instant, bool)> {
+        let opens = |name: &str| self.hosts.get(name).map_or(Some(now), |host| host.opens(now));
+        let own = opens(cluster);
+        if cluster.is_empty() || own == Some(now) {
+            return own.map(|opens| (opens, false));
+        }
+        match (own, opens("")) {
+            (Some(own), Some(default)) if own <= default => Some((own, false)),
+            (own, None) => own.map(|opens| (opens, false)),
+            (_, Some(default)) => Some((default, true)),
+        }
+    }
+
+    fn begin(&mut self, batch: &mut Batch, now: Instant) {
+        self.out.push(Arc::clone(&batch.frame.session_id));
+        self.sessions.entry(Arc::clone(&batch.frame.session_id)).or_default().in_flight = true;
+        let cluster = self.policy.host_of(&batch.frame);
+        batch.by_default = self.way(cluster, now).is_some_and(|(_, by_default)| by_default);
+        let host = if batch.by_default { "" } else { cluster };
+        self.hosts.entry(host.to_owned()).or_default().begin();
     }
 
     /// The batch without what has expired.
@@ -426,6 +485,7 @@ impl Queue {
     fn hold(&mut self, mut batch: Batch) {
         self.leave_search(&batch);
         (batch.search, batch.alone, batch.probe) = (None, true, false);
+        self.oldest_ms = self.oldest_ms.min(batch.oldest_ms());
         let count = batch.entries.len();
         let is_over = self.stopped && !self.policy.durable;
         match self.faulty(&batch).filter(|_| !is_over) {
@@ -451,18 +511,18 @@ impl Queue {
     }
 
     /// What an answer makes of a batch that was on its way. Each of its notifications has its attempts counted.
-    pub(super) fn land(&mut self, mut batch: Batch, answer: Answer, now: Instant) {
+    /// `detour`: its cluster's host could not be reached, and the answer is the default host's.
+    pub(super) fn land(&mut self, mut batch: Batch, answer: Answer, detour: bool, now: Instant) {
         let key = Arc::clone(&batch.frame.session_id);
         if let Some(session) = self.sessions.get_mut(&key) {
             session.in_flight = false;
         }
+        self.out.retain(|out| *out != key);
         batch.tried = true;
-        self.learn_of_host(&batch, &answer, now);
-        if std::mem::take(&mut batch.probe)
-            && let Some(faulty) = self.faulty(&batch)
-        {
-            faulty.in_flight = false;
-        }
+        self.learn_of_hosts(&batch, &answer, detour, now);
+        let is_probe = std::mem::take(&mut batch.probe);
+        let family = is_probe.then(|| batch.frame.family());
+        self.is_probing &= !is_probe;
         match answer {
             Answer::Taken { missing } => self.taken(batch, &missing, now),
             Answer::BadRequest(refusal) => self.bad_request(batch, refusal, now),
@@ -484,31 +544,36 @@ impl Queue {
                 if batch.entries.is_empty() {
                     self.leave_search(&batch);
                 } else {
-                    // The edge may ask for a wait, but not for any length of it.
-                    let asked_for = asked_for.unwrap_or_default().min(self.policy.retry.max_delay.saturating_mul(10));
+                    let asked_for = self.policy.wait_asked_for(asked_for);
                     batch.not_before = Some(after(now, asked_for));
                     batch.due = after(now, backoff(&self.policy.retry, batch.attempts().max(1)).max(asked_for));
                     self.put_back(batch);
                 }
             }
         }
+        if let Some(family) = family {
+            self.faults.forget(family);
+        }
         self.schedule(&key);
     }
 
-    fn learn_of_host(&mut self, batch: &Batch, answer: &Answer, now: Instant) {
+    fn learn_of_hosts(&mut self, batch: &Batch, answer: &Answer, detour: bool, now: Instant) {
         let retry = self.policy.retry;
-        let host = self.hosts.entry(self.policy.host_of(&batch.frame).to_owned()).or_default();
+        let cluster = self.policy.host_of(&batch.frame);
+        if detour {
+            let host = self.hosts.entry(cluster.to_owned()).or_default();
+            host.failed(now, Duration::ZERO, |beyond| backoff(&retry, beyond));
+        }
+        let asked = if detour || batch.by_default { "" } else { cluster };
+        let host = self.hosts.entry(asked.to_owned()).or_default();
         match answer {
             Answer::Later { host_failed: true, asked_for, .. } => {
-                let asked_for = asked_for.unwrap_or_default().min(retry.max_delay.saturating_mul(10));
-                host.failed(now, |beyond| backoff(&retry, beyond).max(asked_for));
+                host.failed(now, self.policy.wait_asked_for(*asked_for), |beyond| backoff(&retry, beyond));
             }
             Answer::Later { .. } => host.no_answer_needed(),
             _ => host.succeeded(),
         }
-        if host.is_idle() {
-            self.hosts.remove(self.policy.host_of(&batch.frame));
-        }
+        self.hosts.retain(|_, host| !host.is_idle(now));
     }
 
     fn faulty(&mut self, batch: &Batch) -> Option<&mut Faulty> {
@@ -542,6 +607,9 @@ impl Queue {
         if let Some(faulty) = self.faulty(&batch) {
             faulty.attempts = faulty.attempts.saturating_add(1);
             faulty.due = after(now, backoff(&retry, faulty.attempts));
+            if let [only] = &mut batch.entries[..] {
+                only.refusal = Some(refusal);
+            }
             return self.hold(batch);
         }
         let is_known_bad = batch.entries.iter().all(|entry| entry.vouched);
@@ -605,7 +673,7 @@ impl Queue {
         let mut is_new = false;
         self.faults.families.entry(frame.family()).or_insert_with(|| {
             is_new = true;
-            Faulty { attempts: 1, due: after(now, backoff(&retry, 1)), in_flight: false, waiting: VecDeque::new() }
+            Faulty { attempts: 1, due: after(now, backoff(&retry, 1)), waiting: VecDeque::new() }
         });
         let mut batch = Batch::new(frame, entries, now);
         batch.tried = true;
@@ -615,7 +683,8 @@ impl Queue {
         self.hold(batch);
     }
 
-    /// Something with these surroundings was taken: whoever was refused alone for them is bad itself.
+    /// Something with these surroundings was taken: whoever is refused alone from now on is bad itself. What was refused
+    /// before may have been so for what is mended now, and is tried once more.
     fn surroundings_are_good(&mut self, frame: &Frame, now: Instant) {
         if self.faults.families.is_empty() {
             return;
@@ -623,14 +692,18 @@ impl Queue {
         let Some(faulty) = self.faults.families.remove(&frame.family()) else { return };
         for mut batch in faulty.waiting {
             self.waiting -= batch.entries.len();
-            let bad = split_off(&mut batch.entries, |entry| entry.refusal.is_some());
-            self.reject_each(&batch.frame, bad);
+            let key = Arc::clone(&batch.frame.session_id);
+            for mut entry in split_off(&mut batch.entries, |entry| entry.refusal.is_some()) {
+                entry.refusal = None;
+                entry.vouched = true;
+                let single = batch.with(vec![entry], now);
+                self.put_back(single);
+            }
             if !batch.entries.is_empty() {
-                let key = Arc::clone(&batch.frame.session_id);
                 batch.due = now;
                 self.put_back(batch);
-                self.schedule(&key);
             }
+            self.schedule(&key);
         }
     }
 
@@ -677,17 +750,18 @@ impl Queue {
         if self.stopped {
             return None;
         }
-        let of_host = |host: &Host| Some(host.turns.peek()?.0.0.max(host.opens(now)?));
-        let of_family = |faulty: &Faulty| (!faulty.in_flight && !faulty.waiting.is_empty()).then_some(faulty.due);
-        let families = self.faults.families.values().filter_map(of_family);
-        self.hosts.values().filter_map(of_host).chain(families).min()
+        let of_host = |(name, host): (&String, &Host)| Some(host.due(now)?.max(self.way(name, now)?.0));
+        let of_family = |faulty: &Faulty| Some(self.next_probe(faulty, now)?.1.max(faulty.due));
+        let families = self.faults.families.values().filter(|_| !self.is_probing).filter_map(of_family);
+        self.hosts.iter().filter_map(of_host).chain(families).min()
     }
 
     /// Has what was taken out of a batch on its way wait beside it.
     pub(super) fn set_aside(&mut self, mut batch: Batch, now: Instant) {
         batch.search = None;
         batch.alone = true;
-        batch.due = after(now, backoff(&self.policy.retry, batch.attempts().max(1)));
+        batch.setbacks = batch.setbacks.saturating_add(1);
+        batch.due = after(now, backoff(&self.policy.retry, batch.setbacks));
         self.put_back(batch);
     }
 
@@ -696,18 +770,37 @@ impl Queue {
         if self.waiting == 0 || self.stopped || self.policy.time_to_live == i64::MAX {
             return None;
         }
+        if self.is_sweeping() {
+            return Some(Duration::ZERO);
+        }
         // A clock that was set back counts as no time passed.
         let age = wall_ms.saturating_sub(self.oldest_ms).max(0);
         let left = self.policy.time_to_live.saturating_sub(age).max(0);
         Some(Duration::from_millis(left.unsigned_abs()))
     }
 
-    /// Gives up what has waited too long, whether or not its turn comes.
+    /// Whether some sessions are still to be searched for what has expired.
+    pub(super) fn is_sweeping(&self) -> bool {
+        !self.sweep.is_empty()
+    }
+
+    /// Gives up what has waited too long, whether or not its turn comes; of so many sessions in one go.
     pub(super) fn expire(&mut self, wall_ms: i64) {
         if self.until_expiry(wall_ms).is_none_or(|left| !left.is_zero()) {
             return;
         }
-        self.oldest_ms = i64::MAX;
+        if self.sweep.is_empty() {
+            // What is met on the way counts, and what comes meanwhile.
+            self.oldest_ms = i64::MAX;
+            self.expire_held(wall_ms);
+            self.sweep = self.sessions.keys().cloned().collect();
+        }
+        for key in self.sweep.split_off(self.sweep.len().saturating_sub(AT_ONCE)) {
+            self.expire_of(&key, wall_ms);
+        }
+    }
+
+    fn expire_held(&mut self, wall_ms: i64) {
         let mut held = Vec::new();
         for batch in self.faults.families.values_mut().flat_map(|faulty| &mut faulty.waiting) {
             let late = split_off(&mut batch.entries, |entry| self.policy.is_expired(entry, wall_ms));
@@ -718,34 +811,35 @@ impl Queue {
             self.waiting -= late.len();
             self.settle(&frame, late, Outcome::Dropped(Reason::Expired));
         }
-        self.faults.families.retain(|_, faulty| {
+        for faulty in self.faults.families.values_mut() {
             faulty.waiting.retain(|batch| !batch.entries.is_empty());
-            faulty.in_flight || !faulty.waiting.is_empty()
-        });
-        let keys: Vec<Arc<str>> = self.sessions.keys().cloned().collect();
-        for key in keys {
-            let Some(session) = self.sessions.get_mut(&key) else { continue };
-            let mut late = Vec::new();
-            for batch in session.batches() {
-                let entries = split_off(&mut batch.entries, |entry| self.policy.is_expired(entry, wall_ms));
-                if !entries.is_empty() {
-                    late.push((Arc::clone(&batch.frame), entries));
-                }
-                self.oldest_ms = self.oldest_ms.min(batch.oldest_ms());
-            }
-            if late.is_empty() {
-                continue;
-            }
-            let empty: Vec<Batch> = session.drop_empty();
-            for (frame, entries) in late {
-                self.waiting -= entries.len();
-                self.settle(&frame, entries, Outcome::Dropped(Reason::Expired));
-            }
-            for batch in empty {
-                self.leave_search(&batch);
-            }
-            self.schedule(&key);
         }
+        let is_probing = self.is_probing;
+        self.faults.families.retain(|_, faulty| is_probing || !faulty.waiting.is_empty());
+    }
+
+    fn expire_of(&mut self, key: &Arc<str>, wall_ms: i64) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let mut late = Vec::new();
+        for batch in session.batches() {
+            let entries = split_off(&mut batch.entries, |entry| self.policy.is_expired(entry, wall_ms));
+            if !entries.is_empty() {
+                late.push((Arc::clone(&batch.frame), entries));
+            }
+            self.oldest_ms = self.oldest_ms.min(batch.oldest_ms());
+        }
+        if late.is_empty() {
+            return;
+        }
+        let empty: Vec<Batch> = session.drop_empty();
+        for (frame, entries) in late {
+            self.waiting -= entries.len();
+            self.settle(&frame, entries, Outcome::Dropped(Reason::Expired));
+        }
+        for batch in empty {
+            self.leave_search(&batch);
+        }
+        self.schedule(key);
     }
 
     /// Begins to count what becomes of all that is pending.
@@ -767,7 +861,8 @@ impl Queue {
     }
 
     /// Somebody waits for delivery: nothing lingers, and what waits for another attempt gets it now, as far as the edge
-    /// has not asked for more time.
+    /// has not asked for more time. Sessions hear of it when there is somebody to serve them: see
+    /// [`Queue::give_turns_anew`].
     pub(super) fn hurry(&mut self, now: Instant) {
         let pause = self.policy.retry.base_delay;
         let again = self.hurried.is_none_or(|last| now.saturating_duration_since(last) >= pause);
@@ -778,19 +873,31 @@ impl Queue {
             faulty.due = faulty.due.min(now);
         }
         for host in self.hosts.values_mut() {
-            host.turns.clear();
-            if again {
-                host.hurry(now);
+            host.hurry(now, again, self.last_turn);
+        }
+        for key in self.out.clone() {
+            self.hurry_session(&key, again, now);
+        }
+    }
+
+    fn hurry_session(&mut self, key: &Arc<str>, again: bool, now: Instant) {
+        for batch in self.sessions.get_mut(key).into_iter().flat_map(Session::batches) {
+            if again || !batch.tried {
+                batch.due = batch.due.min(batch.not_before.map_or(now, |not_before| not_before.max(now)));
             }
         }
-        let keys: Vec<Arc<str>> = self.sessions.keys().cloned().collect();
-        for key in keys {
-            for batch in self.sessions.get_mut(&key).into_iter().flat_map(Session::batches) {
-                if again || !batch.tried {
-                    batch.due = batch.due.min(batch.not_before.map_or(now, |not_before| not_before.max(now)));
-                }
+        self.schedule(key);
+    }
+
+    /// Lets some of those sessions hear of a hurry that it was about.
+    fn give_turns_anew(&mut self, now: Instant) {
+        for _ in 0..AT_ONCE {
+            let Some((turn, again, last_turn)) = self.hosts.values_mut().find_map(Host::next_hurried) else { return };
+            let Reverse((_, turn, key)) = turn;
+            // Not if it had another one even then.
+            if self.sessions.get(&key).is_some_and(|session| session.turn == turn || session.turn > last_turn) {
+                self.hurry_session(&key, again, now);
             }
-            self.schedule(&key);
         }
     }
 
@@ -800,6 +907,7 @@ impl Queue {
             return;
         }
         self.hosts.clear();
+        self.sweep.clear();
         let held = self.faults.families.drain().flat_map(|(_, faulty)| faulty.waiting);
         let left: Vec<Batch> = self.sessions.values_mut().flat_map(Session::drain).chain(held).collect();
         self.sessions.retain(|_, session| session.in_flight);
@@ -817,6 +925,11 @@ impl Policy {
     /// Where a batch goes: the name of its cluster, or nothing for the default host.
     fn host_of<'f>(&self, frame: &'f Frame) -> &'f str {
         frame.cluster.as_deref().filter(|_| self.affinity).unwrap_or("")
+    }
+
+    /// The edge may ask for a wait, but not for any length of it.
+    fn wait_asked_for(&self, asked_for: Option<Duration>) -> Duration {
+        asked_for.unwrap_or_default().min(self.retry.max_delay.saturating_mul(10))
     }
 
     fn is_expired(&self, entry: &Entry, wall_ms: i64) -> bool {

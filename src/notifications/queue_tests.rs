@@ -65,7 +65,7 @@ impl Scene {
     }
 
     fn land(&mut self, batch: Batch, answer: Answer) {
-        self.queue.land(batch, answer, self.now);
+        self.queue.land(batch, answer, false, self.now);
         let counts = self.queue.counts();
         let settled = counts.acknowledged + counts.rejected + counts.dropped + counts.pending;
         assert_eq!(counts.accepted + counts.recovered, settled, "{counts:?}");
@@ -229,7 +229,7 @@ fn when_all_are_refused_alone_they_stay_pending_and_are_tried_one_batch_at_a_tim
     // The one that was refused alone is rejected once something like it is taken, even if it is of another session.
     scene.pass(LONG);
     let mut sent = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..5 {
         sent.extend(scene.run(bad_if("12")));
         scene.pass(LONG);
     }
@@ -313,12 +313,12 @@ fn a_host_that_fails_five_times_is_left_alone_and_tried_with_one_request() {
         policy.retry.base_delay = Duration::from_secs(20);
     });
     for session in ["a", "b", "c", "d", "e", "f"] {
-        scene.accept_in(session, "", Some("35"), "1");
+        scene.accept(session, "", "1");
     }
     scene.accept_in("g", "", Some("38"), "2");
     for _ in 0..5 {
         let batch = scene.request();
-        assert_eq!(batch.frame.cluster.as_deref(), Some("35"));
+        assert_eq!(batch.frame.cluster, None);
         scene.land(batch, later(false));
     }
     // The sixth of that host waits, the other host's does not.
@@ -332,6 +332,118 @@ fn a_host_that_fails_five_times_is_left_alone_and_tried_with_one_request() {
     assert_eq!(scene.queue.soonest(scene.now), None);
     scene.land(trial, taken());
     assert_eq!(scene.run(|_| taken()).len(), 5);
+}
+
+#[test]
+fn what_was_meant_for_a_cluster_that_is_left_alone_goes_to_the_default_host() {
+    let mut scene = Scene::new(|policy| policy.linger = Duration::ZERO);
+    for session in ["a", "b", "c", "d", "e", "f"] {
+        scene.accept_in(session, "", Some("35"), "1");
+    }
+    for _ in 0..5 {
+        let batch = scene.request();
+        assert!(!batch.by_default);
+        // Its host could not be reached, the default one took it.
+        scene.queue.land(batch, taken(), true, scene.now);
+    }
+    let batch = scene.request();
+    assert!(batch.by_default);
+    scene.land(batch, taken());
+    // One is to try, after a while.
+    scene.pass(LONG);
+    scene.accept_in("g", "", Some("35"), "1");
+    let batch = scene.request();
+    assert!(!batch.by_default);
+    scene.land(batch, taken());
+    assert_eq!(scene.queue.counts().acknowledged, 7);
+    assert!(scene.queue.hosts.is_empty(), "{:?}", scene.queue.hosts);
+}
+
+#[test]
+fn not_even_a_flush_asks_a_host_before_it_wants_to_be_asked() {
+    let mut scene = Scene::new(|policy| policy.linger = Duration::ZERO);
+    for session in ["a", "b", "c", "d", "e", "f"] {
+        scene.accept(session, "", "1");
+    }
+    for _ in 0..5 {
+        let batch = scene.request();
+        let asked_for = Some(Duration::from_secs(120));
+        scene.land(batch, Answer::Later { maybe_counted: false, host_failed: true, asked_for });
+    }
+    scene.queue.hurry(scene.now);
+    assert!(scene.take().is_none());
+    scene.pass(Duration::from_secs(119));
+    scene.queue.hurry(scene.now);
+    assert!(scene.take().is_none());
+    scene.pass(Duration::from_secs(1));
+    assert!(scene.take().is_some());
+}
+
+#[test]
+fn requests_that_are_refused_whatever_is_in_them_do_not_take_the_place_of_good_ones() {
+    let mut scene = Scene::new(|policy| policy.linger = Duration::ZERO);
+    for page in 0..200 {
+        scene.accept(&format!("s{page}"), &format!("page {page}"), "1");
+    }
+    scene.run(bad_if("1"));
+    scene.pass(LONG);
+    scene.accept("good", "good", "2");
+    // One of them at a time, and in turn with others.
+    let two = [scene.request(), scene.request()];
+    assert!(scene.take().is_none());
+    let mut ids = two.map(|batch| batch.ids().concat());
+    ids.sort();
+    assert_eq!(ids, ["1", "2"]);
+}
+
+#[test]
+fn what_cannot_go_is_no_reason_to_look_again_at_once() {
+    let mut scene = Scene::new(|policy| policy.linger = Duration::ZERO);
+    scene.accept("s", "bad", "1");
+    scene.run(bad_if("1"));
+    scene.pass(LONG);
+    // Something else of that session is out.
+    scene.accept("s", "good", "2");
+    scene.queue.probed_last = true;
+    let batch = scene.request();
+    assert_eq!(batch.ids(), ["2"]);
+    assert_eq!(scene.queue.soonest(scene.now), None);
+    scene.land(batch, taken());
+    assert!(scene.queue.soonest(scene.now).is_some_and(|due| due <= scene.now));
+}
+
+#[test]
+fn what_was_refused_alone_for_a_fault_that_is_mended_gets_another_chance() {
+    let mut scene = Scene::new(|policy| policy.linger = Duration::ZERO);
+    scene.accept("s", "same", "12345678");
+    scene.run(bad_if("12345678"));
+    scene.accept("t", "same", "9");
+    let mut sent = Vec::new();
+    for _ in 0..4 {
+        scene.pass(LONG);
+        sent.extend(scene.run(bad_if("8")));
+    }
+    let counts = scene.queue.counts();
+    assert_eq!((counts.acknowledged, counts.rejected, counts.pending), (8, 1, 0), "{sent:?}");
+    let told = scene.told();
+    assert_eq!(told.iter().filter(|(outcome, _)| outcome == "shared fault").count(), 1, "{told:?}");
+    assert!(scene.queue.faults.families.is_empty());
+}
+
+#[test]
+fn families_of_which_nothing_waits_are_forgotten() {
+    let mut scene = Scene::new(|policy| policy.linger = Duration::ZERO);
+    for page in 0..20 {
+        scene.accept(&format!("s{page}"), &format!("page {page}"), "1");
+    }
+    scene.run(bad_if("1"));
+    assert_eq!(scene.queue.faults.families.len(), 20);
+    for _ in 0..20 {
+        scene.pass(LONG);
+        scene.run(|_| Answer::Refused(refusal(403)));
+    }
+    assert_eq!(scene.queue.counts().rejected, 20);
+    assert!(scene.queue.faults.families.is_empty());
 }
 
 #[test]

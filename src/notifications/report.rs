@@ -72,6 +72,7 @@ fn write_refusal(object: &mut ObjectWriter<'_>, refusal: &Refusal) {
 }
 
 /// A line of `rejected.jsonl`: all that is needed to see what was wrong, and to send it again by hand.
+/// `request` has what the request had around its notifications.
 fn rejected_line(settled: &Settled, entry: &Entry, refusal: &Refusal) -> String {
     let mut line = String::with_capacity(entry.notification.text.len() + 256);
     let mut object = ObjectWriter::begin(&mut line);
@@ -79,6 +80,8 @@ fn rejected_line(settled: &Settled, entry: &Entry, refusal: &Refusal) -> String 
     object.string("session_id", &settled.frame.session_id);
     write_refusal(&mut object, refusal);
     object.number("attempts", entry.attempts);
+    let common = &settled.frame.common;
+    object.raw("request", &format!("{{{}}}", common.strip_prefix(',').unwrap_or(common)));
     object.raw("notification", &entry.notification.text);
     object.end();
     line

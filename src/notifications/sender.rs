@@ -1,6 +1,7 @@
 //! What hands notifications over to the queue, and what waits for their delivery. No lock is held while writing.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use super::batch::{Notification, Submission};
@@ -22,6 +23,8 @@ const PRESSURE: usize = 2500;
 /// The sender of one client. Its threads start with the first notification.
 pub(crate) struct Sender {
     shared: Arc<Shared>,
+    /// Why nothing can be taken.
+    refuses: Option<TargetError>,
     /// Of a durable queue.
     keeper: Option<Keeper>,
 }
@@ -42,12 +45,12 @@ impl Sender {
         let keep = || Keeper::start(&shared, &config.notifications, config.retry_clicks);
         let keeper = is_durable.then(keep).transpose()?;
         shared.recover(kept.unwrap_or_default(), config.retry_clicks);
-        Ok(Sender { shared, keeper })
+        Ok(Sender { shared, refuses: None, keeper })
     }
 
-    /// Of a client that takes no notifications any more.
-    pub(crate) fn without_spool(config: &ClientConfig, edge: &Arc<Edge>) -> Self {
-        Sender { shared: Self::assemble(config, edge, None), keeper: None }
+    /// One that takes no notifications, for that reason.
+    pub(crate) fn refusing(config: &ClientConfig, edge: &Arc<Edge>, reason: TargetError) -> Self {
+        Sender { shared: Self::assemble(config, edge, None), refuses: Some(reason), keeper: None }
     }
 
     fn assemble(config: &ClientConfig, edge: &Arc<Edge>, store: Option<Store>) -> Arc<Shared> {
@@ -73,6 +76,7 @@ impl Sender {
             max_queued: queue.max_queued,
             workers: queue.workers.clamp(1, MAX_WORKERS) as usize,
             timeout: config.timeout,
+            cannot_mark: AtomicBool::new(false),
         };
         Arc::new(Shared::new(Queue::new(policy), settings))
     }
@@ -85,6 +89,9 @@ impl Sender {
             return Ok(());
         }
         let refuse = |error, notifications| Err(NotTaken { error, notifications });
+        if let Some(reason) = &self.refuses {
+            return refuse(reason.clone(), notifications);
+        }
         let wall_ms = wall_ms();
         let (mut tickets, mut writing) = (None, None);
         if let Some(store) = &shared.settings.store {
@@ -113,9 +120,9 @@ impl Sender {
             drop(state);
             return refuse(TargetError::queue_full(pending, count, shared.settings.max_queued), notifications);
         }
-        let due = state.queue.accept(frame, notifications, tickets, wall_ms, now);
+        state.queue.accept(frame, notifications, tickets, wall_ms, now);
         let failure = shared.start_worker(&mut state).err();
-        let wakes = Shared::has_to_wake(&state, due);
+        let wakes = state.has_to_wake(now);
         drop(state);
         drop(writing);
         if wakes {
@@ -146,8 +153,7 @@ impl Sender {
         let mut state = lock(&shared.state);
         let watch = state.queue.watch();
         if timeout != Some(Duration::ZERO) {
-            state.queue.hurry(Instant::now());
-            shared.changed.notify_all();
+            shared.hurry(&mut state);
         }
         let mut state = shared.wait(state, watch, deadline);
         let (counts, _) = state.queue.watched(watch);
@@ -166,15 +172,20 @@ impl Sender {
         };
         state.at_close = Some(watch);
         state.closing = true;
-        state.queue.hurry(Instant::now());
-        shared.changed.notify_all();
+        shared.hurry(&mut state);
         let state = shared.wait(state, watch, deadline);
         shared.stop_sending(state);
         let (counts, _) = shared.wait_landed().queue.watched(watch);
-        if let Some(store) = &shared.settings.store {
-            store.close();
+        if let Some(keeper) = &self.keeper {
+            keeper.stop(true);
         }
+        shared.close_store();
         counts
+    }
+
+    /// Has everything that waits go out without lingering.
+    pub(crate) fn hurry(&self) {
+        self.shared.hurry(&mut lock(&self.shared.state));
     }
 
     /// Ends the threads. Joins unless the calling thread may be waited for.
@@ -187,9 +198,6 @@ impl Sender {
         }
         if let Some(keeper) = &self.keeper {
             keeper.stop(join);
-        }
-        if let Some(store) = &shared.settings.store {
-            store.close();
         }
     }
 }

@@ -3,12 +3,13 @@
 //! No lock is held while sending or telling.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::batch::{Batch, Entry, Refusal};
-use super::durable::{Kept, Store};
+use super::batch::{Batch, Entry, Refusal, Spooled};
+use super::durable::{Kept, KeptNotification, Store};
 use super::queue::{Answer, Queue, Told};
 use super::report::{tell, tell_error};
 use super::spool::Ticket;
@@ -19,6 +20,7 @@ use crate::edge::Edge;
 use crate::envelope::{Acknowledgement, Answer as EdgeAnswer, acknowledge};
 use crate::error::{Phase, TargetError};
 use crate::ids;
+use crate::json::Kind;
 use crate::process;
 use crate::sync::lock;
 use crate::transport::control::{CallControl, End};
@@ -26,6 +28,10 @@ use crate::transport::retry::{Fate, Shipment, Undelivered, deliver};
 
 /// What expires is looked for no more often.
 const EXPIRY_PAUSE: Duration = Duration::from_millis(50);
+/// Between two parts of such a search; callers get the lock meanwhile.
+const SWEEP_PAUSE: Duration = Duration::from_millis(1);
+/// Submissions that are taken over from a spool in one go.
+const RECOVERED_AT_ONCE: usize = 256;
 
 /// What the threads need besides the queue.
 pub(super) struct Settings {
@@ -34,6 +40,8 @@ pub(super) struct Settings {
     pub max_queued: u64,
     pub workers: usize,
     pub timeout: Duration,
+    /// The spool could not be written when a click or an order was to leave, and it is told.
+    pub cannot_mark: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -41,8 +49,10 @@ pub(super) struct State {
     pub queue: Queue,
     in_flight: Vec<InFlight>,
     workers: Vec<JoinHandle<()>>,
+    /// Workers that have not ended.
+    running: usize,
     idle: usize,
-    /// When the worker that went to sleep last wakes by itself.
+    /// When the worker that went to sleep last wakes, by itself or because it was told to.
     next_wake: Option<Instant>,
     /// Threads that write to the spool what they hand over.
     writing: usize,
@@ -92,6 +102,7 @@ impl Shared {
             queue,
             in_flight: Vec::new(),
             workers: Vec::new(),
+            running: 0,
             idle: 0,
             next_wake: None,
             writing: 0,
@@ -117,19 +128,37 @@ impl Shared {
         if kept.is_empty() {
             return;
         }
-        let mut state = lock(&self.state);
-        let now = Instant::now();
-        for Kept { frame, accepted_ms, notifications } in kept {
+        let divided = kept.into_iter().map(|Kept { frame, accepted_ms, notifications }| {
             let (mut kept, mut lost) = (Vec::with_capacity(notifications.len()), Vec::new());
-            for mut one in notifications {
-                one.notification.once &= !retry_clicks;
-                let is_lost = one.attempted && one.notification.once;
-                if is_lost { &mut lost } else { &mut kept }.push((one.notification, Some(one.ticket)));
+            for KeptNotification { mut notification, ticket, attempted } in notifications {
+                let is_marked = notification.once;
+                notification.once &= !retry_clicks;
+                let is_lost = attempted && notification.once;
+                if is_lost { &mut lost } else { &mut kept }.push(Spooled { notification, ticket, is_marked });
             }
-            state.queue.recover(frame, kept, lost, accepted_ms, now);
+            (frame, kept, lost, accepted_ms)
+        });
+        let divided: Vec<_> = divided.collect();
+        let now = Instant::now();
+        let mut divided = divided.into_iter();
+        let mut state = lock(&self.state);
+        loop {
+            for (frame, kept, lost, accepted_ms) in divided.by_ref().take(RECOVERED_AT_ONCE) {
+                state.queue.recover(frame, kept, lost, accepted_ms, now);
+            }
+            if divided.len() == 0 {
+                break;
+            }
+            // What others left can be much, and callers want the lock.
+            drop(state);
+            std::thread::yield_now();
+            state = lock(&self.state);
         }
         let told = state.queue.take_told();
         let failure = self.start_worker(&mut state).err();
+        if state.has_to_wake(now) {
+            self.changed.notify_one();
+        }
         drop(state);
         self.tell(told);
         report_no_thread(failure);
@@ -142,16 +171,21 @@ impl Shared {
         }
         let shared = Arc::clone(self);
         match std::thread::Builder::new().name("target-sender".into()).spawn(move || work(&shared)) {
-            Ok(thread) => state.workers.push(thread),
+            Ok(thread) => {
+                state.workers.push(thread);
+                state.running += 1;
+            }
             Err(error) if state.workers.is_empty() => return Err(error),
             Err(_) => {}
         }
         Ok(())
     }
 
-    /// Whether a worker has to be woken for something that is due then. One that wakes in time anyhow finds it.
-    pub(super) fn has_to_wake(state: &State, due: Instant) -> bool {
-        state.idle > 0 && state.next_wake.is_none_or(|at| due < at)
+    /// Somebody waits: there is a worker, and nothing lingers.
+    pub(super) fn hurry(self: &Arc<Self>, state: &mut State) {
+        let _ = self.start_worker(state);
+        state.queue.hurry(Instant::now());
+        self.changed.notify_all();
     }
 
     fn tell(&self, told: Vec<Told>) {
@@ -168,7 +202,8 @@ impl Shared {
         loop {
             let (counts, below) = state.queue.watched(watch);
             let is_out = state.in_flight.iter().any(|one| one.lowest < below);
-            if (counts.pending == 0 && !is_out) || state.workers.is_empty() || state.stopped {
+            let is_over = counts.pending == 0 || state.queue.is_stopped();
+            if (is_over && !is_out) || state.running == 0 {
                 return state;
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -197,20 +232,30 @@ impl Shared {
     /// Waits for what is on its way, and for what is being written, after [`Shared::stop_sending`].
     pub(super) fn wait_landed(&self) -> MutexGuard<'_, State> {
         let mut state = lock(&self.state);
-        while state.writing > 0 || (!state.in_flight.is_empty() && !state.workers.is_empty()) {
+        while state.writing > 0 || (!state.in_flight.is_empty() && state.running > 0) {
             state = self.settled.wait(state).unwrap_or_else(|e| e.into_inner());
         }
         state
     }
 
-    /// Ends the workers; returns them to be waited for.
+    /// Ends the workers; returns them to be waited for. The last one that leaves closes the spool.
     pub(super) fn stop_workers(&self) -> Vec<JoinHandle<()>> {
         let mut state = lock(&self.state);
         state.closing = true;
         state.stopped = true;
         let workers = std::mem::take(&mut state.workers);
+        let is_idle = state.running == 0;
         self.stop_sending(state);
+        if is_idle {
+            self.close_store();
+        }
         workers
+    }
+
+    pub(super) fn close_store(&self) {
+        if let Some(store) = &self.settings.store {
+            store.close();
+        }
     }
 }
 
@@ -222,39 +267,87 @@ pub(super) fn report_no_thread(error: Option<std::io::Error>) {
 
 fn work(shared: &Arc<Shared>) {
     process::enter_library_thread();
-    let mut state = lock(&shared.state);
-    while !state.stopped {
-        let (now, wall_ms) = (Instant::now(), wall_ms());
-        state.queue.expire(wall_ms);
-        let batch = state.queue.take(wall_ms, now);
-        let told = state.queue.take_told();
-        if !told.is_empty() {
-            // Somebody may wait for them, so they are out until they are told.
-            let control = state.begin(0);
-            drop(state);
-            shared.tell(told);
-            state = lock(&shared.state);
-            state.end(&control);
-            shared.settled.notify_all();
-            if batch.is_none() {
-                // What came meanwhile woke nobody.
-                continue;
-            }
+    loop {
+        let goes_on = catch_unwind(AssertUnwindSafe(|| work_once(shared)));
+        // A callback or the logger may have forked: the child has nothing of its parent's to send.
+        if process::has_left_library_thread() {
+            return;
         }
-        let Some(batch) = batch else {
-            state = sleep(shared, state, now, wall_ms);
-            continue;
-        };
-        let lowest = batch.entries.iter().map(|entry| entry.number).min().unwrap_or(0);
-        let control = state.begin_within(lowest, shared.settings.timeout);
-        shared.pass_on(&mut state, now);
+        match goes_on {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(_) => crate::log::error(format_args!("a panic was caught in the notification queue; please report it")),
+        }
+    }
+    let mut state = lock(&shared.state);
+    state.running -= 1;
+    let is_last = state.running == 0;
+    drop(state);
+    if is_last {
+        shared.close_store();
+    }
+    shared.settled.notify_all();
+}
+
+/// Sends one batch, or waits for one. Returns whether there is to be a next time.
+fn work_once(shared: &Arc<Shared>) -> bool {
+    let mut state = lock(&shared.state);
+    if state.stopped {
+        return false;
+    }
+    let (now, wall_ms) = (Instant::now(), wall_ms());
+    state.queue.expire(wall_ms);
+    let batch = state.queue.take(wall_ms, now);
+    let told = state.queue.take_told();
+    let Some(batch) = batch else {
+        if told.is_empty() {
+            drop(sleep(shared, state, now, wall_ms));
+        } else {
+            // Somebody may wait for them, so they are out until they are told.
+            let _out = shared.out(state, 0, Duration::MAX);
+            shared.tell(told);
+        }
+        return true;
+    };
+    let lowest = batch.entries.iter().map(|entry| entry.number).min().unwrap_or(0);
+    shared.pass_on(&mut state, now);
+    let out = shared.out(state, if told.is_empty() { lowest } else { 0 }, shared.settings.timeout);
+    shared.tell(told);
+    if process::has_left_library_thread() {
+        return false;
+    }
+    let told = send(shared, batch, &out.control);
+    if process::has_left_library_thread() {
+        return false;
+    }
+    // Whoever waits for this request waits for its events too.
+    shared.tell(told);
+    true
+}
+
+/// A request that is out, until this is dropped.
+struct Out<'s> {
+    shared: &'s Shared,
+    control: Arc<CallControl>,
+}
+
+impl Drop for Out<'_> {
+    fn drop(&mut self) {
+        // In a child that was forked meanwhile the lock may be held by nobody.
+        if process::has_left_library_thread() {
+            return;
+        }
+        lock(&self.shared.state).in_flight.retain(|other| !Arc::ptr_eq(&other.control, &self.control));
+        self.shared.settled.notify_all();
+    }
+}
+
+impl Shared {
+    fn out<'s>(&'s self, mut state: MutexGuard<'_, State>, lowest: u64, timeout: Duration) -> Out<'s> {
+        let control = Arc::new(CallControl::new(timeout));
+        state.in_flight.push(InFlight { control: Arc::clone(&control), lowest });
         drop(state);
-        let told = send(shared, batch, &control);
-        shared.tell(told);
-        state = lock(&shared.state);
-        // Only now: whoever waits for this request waits for its events too.
-        state.end(&control);
-        shared.settled.notify_all();
+        Out { shared: self, control }
     }
 }
 
@@ -271,18 +364,17 @@ impl State {
 }
 
 impl State {
-    fn begin(&mut self, lowest: u64) -> Arc<CallControl> {
-        self.begin_within(lowest, Duration::MAX)
-    }
-
-    fn begin_within(&mut self, lowest: u64, timeout: Duration) -> Arc<CallControl> {
-        let control = Arc::new(CallControl::new(timeout));
-        self.in_flight.push(InFlight { control: Arc::clone(&control), lowest });
-        control
-    }
-
-    fn end(&mut self, control: &Arc<CallControl>) {
-        self.in_flight.retain(|other| !Arc::ptr_eq(&other.control, control));
+    /// Whether a worker has to be woken, now and by the caller, for what is due next. One that wakes in time anyhow finds
+    /// it; so does one that was told to wake and has not come to it.
+    pub(super) fn has_to_wake(&mut self, now: Instant) -> bool {
+        if self.idle == 0 {
+            return false;
+        }
+        let Some(due) = self.queue.soonest(now).filter(|due| self.next_wake.is_none_or(|at| *due < at)) else {
+            return false;
+        };
+        self.next_wake = Some(due);
+        true
     }
 }
 
@@ -294,7 +386,8 @@ fn sleep<'s>(
     wall_ms: i64,
 ) -> MutexGuard<'s, State> {
     let due = state.queue.soonest(now).map(|due| due.saturating_duration_since(now));
-    let expiry = state.queue.until_expiry(wall_ms).map(|left| left.max(EXPIRY_PAUSE));
+    let pause = if state.queue.is_sweeping() { SWEEP_PAUSE } else { EXPIRY_PAUSE };
+    let expiry = state.queue.until_expiry(wall_ms).map(|left| left.max(pause));
     let wait = [due, expiry].into_iter().flatten().min();
     state.idle += 1;
     state.next_wake = wait.and_then(|wait| now.checked_add(wait));
@@ -314,23 +407,31 @@ fn send(shared: &Arc<Shared>, mut batch: Batch, control: &Arc<CallControl>) -> V
     if batch.request_id.is_empty() {
         batch.request_id = ids::uuid();
     }
-    if let Err(error) = settings.mark(&batch.entries) {
-        // They may not leave before that is on disk; the others may.
-        let (once, others) = std::mem::take(&mut batch.entries).into_iter().partition(Entry::is_marked_before);
-        batch.entries = others;
-        let aside = batch.with(once, Instant::now());
-        tell_error(&error, &aside.ids(), &settings.edge.events);
-        lock(&shared.state).queue.set_aside(aside, Instant::now());
+    match settings.mark(&batch.entries) {
+        Ok(()) => settings.cannot_mark.store(false, Ordering::Relaxed),
+        Err(error) => {
+            // They may not leave before that is on disk; the others may.
+            let (once, others) = std::mem::take(&mut batch.entries).into_iter().partition(|entry| entry.is_marked);
+            batch.entries = others;
+            let aside = batch.with(once, Instant::now());
+            if !settings.cannot_mark.swap(true, Ordering::Relaxed) {
+                tell_error(&error, &aside.ids(), &settings.edge.events);
+            }
+            lock(&shared.state).queue.set_aside(aside, Instant::now());
+        }
     }
     if batch.entries.is_empty() {
         let answer = Answer::Later { maybe_counted: false, host_failed: false, asked_for: None };
-        return shared.land(batch, answer);
+        return shared.land(batch, answer, false);
     }
     let sent = catch_unwind(AssertUnwindSafe(|| settings.post(&batch, control)));
-    let (outcome, requests) = sent.unwrap_or_else(|_| {
+    let Posted { outcome, requests, detour } = sent.unwrap_or_else(|_| {
         let error = TargetError::internal("a panic was caught while notifications were sent; please report it");
-        (Err(Undelivered { error, fate: Fate::Unknown }), 1)
+        Posted { outcome: Err(Undelivered { error, fate: Fate::Unknown }), requests: 1, detour: false }
     });
+    if process::has_left_library_thread() {
+        return Vec::new();
+    }
     for entry in &mut batch.entries {
         entry.attempts = entry.attempts.saturating_add(requests.max(1));
     }
@@ -340,25 +441,33 @@ fn send(shared: &Arc<Shared>, mut batch: Batch, control: &Arc<CallControl>) -> V
     };
     // Before they can be taken up again, with another mark.
     settings.unmark(&batch.entries, &answer);
-    shared.land(batch, answer)
+    shared.land(batch, answer, detour)
+}
+
+/// What came of an attempt.
+struct Posted {
+    outcome: Result<Acknowledgement, Undelivered>,
+    requests: u32,
+    /// The cluster's host could not be reached, and the default one was asked.
+    detour: bool,
 }
 
 impl Shared {
-    fn land(self: &Arc<Self>, batch: Batch, answer: Answer) -> Vec<Told> {
+    fn land(self: &Arc<Self>, batch: Batch, answer: Answer, detour: bool) -> Vec<Told> {
         let mut state = lock(&self.state);
-        state.queue.land(batch, answer, Instant::now());
+        let now = Instant::now();
+        state.queue.land(batch, answer, detour, now);
         let told = state.queue.take_told();
         // Telling may take a while.
-        self.pass_on(&mut state, Instant::now());
+        self.pass_on(&mut state, now);
         told
     }
 
     /// Sees to it that another worker is there in time for what comes next, while this one is busy.
     fn pass_on(self: &Arc<Self>, state: &mut State, now: Instant) {
-        let Some(due) = state.queue.soonest(now) else { return };
-        if Shared::has_to_wake(state, due) {
+        if state.has_to_wake(now) {
             self.changed.notify_one();
-        } else if state.idle == 0 {
+        } else if state.idle == 0 && state.queue.soonest(now).is_some() {
             // Without another thread this one does the work.
             let _ = self.start_worker(state);
         }
@@ -391,7 +500,7 @@ impl Settings {
     fn mark(&self, entries: &[Entry]) -> Result<(), TargetError> {
         let Some(store) = &self.store else { return Ok(()) };
         let marked: Vec<Ticket> =
-            entries.iter().filter(|entry| entry.is_marked_before()).filter_map(|entry| entry.ticket).collect();
+            entries.iter().filter(|entry| entry.is_marked).filter_map(|entry| entry.ticket).collect();
         store.mark_attempted(&marked)
     }
 
@@ -404,15 +513,16 @@ impl Settings {
             Answer::BadRequest(_) | Answer::TooLarge(_) => true,
             Answer::Refused(_) => false,
         };
-        let left = entries.iter().filter(|entry| entry.is_marked_before()).filter(is_left);
+        let left = entries.iter().filter(|entry| entry.is_marked).filter(is_left);
         let left: Vec<Ticket> = left.filter_map(|entry| entry.ticket).collect();
         store.mark_unattempted(&left);
     }
 
-    /// One attempt, and one more where a cluster gives way to the default host; returns the requests that it took.
-    fn post(&self, batch: &Batch, control: &Arc<CallControl>) -> (Result<Acknowledgement, Undelivered>, u32) {
+    /// One attempt, and one more where a cluster gives way to the default host.
+    fn post(&self, batch: &Batch, control: &Arc<CallControl>) -> Posted {
         let frame = &batch.frame;
-        let urls = self.edge.urls(frame.cluster.as_deref(), &frame.query);
+        let cluster = frame.cluster.as_deref().filter(|_| !batch.by_default);
+        let urls = self.edge.urls(cluster, &frame.query);
         let telemetry = self.edge.telemetry.take();
         let texts: Vec<&str> = batch.entries.iter().map(|entry| &*entry.notification.text).collect();
         let body = impressions_body(&batch.request_id, &frame.common, &telemetry, &texts);
@@ -426,11 +536,13 @@ impl Settings {
         };
         let mut requests = 0;
         let mut delivered = to(&urls.first);
+        let mut detour = false;
         if let (Err(undelivered), Some(fallback)) = (&delivered, &urls.fallback)
             && undelivered.fate == Fate::NotSent
             && matches!(undelivered.error.details().phase, Phase::Resolve | Phase::Connect | Phase::Proxy)
         {
             requests += undelivered.error.details().attempts;
+            detour = true;
             delivered = to(fallback);
         }
         let ids = batch.ids();
@@ -440,7 +552,13 @@ impl Settings {
             // What is no answer of the edge acknowledges nothing; an empty one acknowledges all.
             let answer = EdgeAnswer::new(answer.body).map_err(unreadable)?;
             let mut acknowledgement = Acknowledgement::default();
-            acknowledge(answer.document().map_err(unreadable)?.root(), &ids, &mut acknowledgement);
+            let document = answer.document().map_err(unreadable)?;
+            let response = document.root();
+            if response.get("notifications").is_some_and(|list| list.kind() == Kind::Array && list.is_empty()) {
+                // Only a list that has some says of the others that they were not processed.
+                return Err(unreadable(TargetError::invalid_response("the answer acknowledges no notification")));
+            }
+            acknowledge(response, &ids, &mut acknowledgement);
             Ok(acknowledgement)
         });
         if let Err(undelivered) = &outcome {
@@ -450,6 +568,6 @@ impl Settings {
                 tell_error(&undelivered.error, &ids, &self.edge.events);
             }
         }
-        (outcome, requests)
+        Posted { outcome, requests, detour }
     }
 }

@@ -129,6 +129,9 @@ fn without_an_artifact_on_device_calls_are_not_ready() {
     let client = served_by(&edge, json!({"maximum_wait_ready": 1}));
     assert!(!client.is_ready());
     assert!(matches!(client.wait_ready(crate::support::AT_ONCE), Err(TargetError::Pending(_))));
+    while client.stats().artifact.is_some_and(|artifact| artifact.failures == 0) {
+        std::thread::yield_now();
+    }
     let error = client.get_offers_json(&json_options(prefetch_for("visitor", &["home"]))).unwrap_err();
     let facts = parsed(&error.to_json());
     assert_eq!(facts["code"], "TARGET_ERR_NOT_READY");

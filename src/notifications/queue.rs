@@ -243,6 +243,11 @@ impl Queue {
         self.waiting > 0
     }
 
+    /// Nothing more goes out.
+    pub(super) fn has_stopped(&self) -> bool {
+        self.stopped
+    }
+
     pub(super) fn take_told(&mut self) -> Vec<Told> {
         std::mem::take(&mut self.outbox)
     }
@@ -547,6 +552,11 @@ impl Queue {
             faulty.attempts = faulty.attempts.saturating_add(1);
             faulty.due = after(now, backoff(&retry, faulty.attempts));
             return self.hold(batch);
+        }
+        let is_known_bad = batch.entries.iter().all(|entry| entry.vouched);
+        if self.stopped && !self.policy.durable && !is_known_bad {
+            // The searches have ended.
+            return self.put_back(batch);
         }
         if count > 1 {
             match batch.search {

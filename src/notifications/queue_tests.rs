@@ -438,6 +438,21 @@ fn a_stop_drops_what_waits_and_what_lands_after_it() {
 }
 
 #[test]
+fn what_is_refused_alone_after_a_stop_is_dropped_too() {
+    let mut scene = Scene::new(|policy| policy.linger = Duration::ZERO);
+    scene.accept("s", "", "ab");
+    let batch = scene.request();
+    scene.land(batch, Answer::BadRequest(refusal(400)));
+    let half = scene.request();
+    scene.queue.stop();
+
+    scene.land(half, Answer::BadRequest(refusal(400)));
+
+    assert_eq!(scene.told(), owned(&[("closed", "b"), ("closed", "a")]));
+    assert_eq!(scene.queue.counts().pending, 0);
+}
+
+#[test]
 fn under_pressure_nothing_lingers() {
     let mut scene = Scene::new(|policy| policy.pressure = 2);
     scene.accept("a", "", "1");

@@ -86,10 +86,11 @@ impl Sender {
         }
         let refuse = |error, notifications| Err(NotTaken { error, notifications });
         let wall_ms = wall_ms();
-        let mut tickets = None;
+        let (mut tickets, mut writing) = (None, None);
         if let Some(store) = &shared.settings.store {
             // Written before it is taken, and without the lock: others go on meanwhile.
-            if lock(&shared.state).closing {
+            writing = shared.begin_writing();
+            if writing.is_none() {
                 return refuse(TargetError::closed(), notifications);
             }
             match store.append(&frame, &notifications, wall_ms) {
@@ -116,6 +117,7 @@ impl Sender {
         let failure = shared.start_worker(&mut state).err();
         let wakes = Shared::has_to_wake(&state, due);
         drop(state);
+        drop(writing);
         if wakes {
             shared.changed.notify_one();
         }

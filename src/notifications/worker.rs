@@ -44,11 +44,29 @@ pub(super) struct State {
     idle: usize,
     /// When the worker that went to sleep last wakes by itself.
     next_wake: Option<Instant>,
+    /// Threads that write to the spool what they hand over.
+    writing: usize,
     /// Set by the first close: no more is taken.
     pub closing: bool,
     /// What became of all that was pending then.
     pub at_close: Option<u64>,
     stopped: bool,
+}
+
+/// A thread that writes a submission to the spool. A close waits for it: what it must not take any more has to be
+/// taken out of the spool while that is open, or the next process would deliver what was refused here.
+pub(super) struct Writing<'s>(&'s Shared);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0.state);
+        state.writing -= 1;
+        let is_waited_for = state.closing && state.writing == 0;
+        drop(state);
+        if is_waited_for {
+            self.0.settled.notify_all();
+        }
+    }
 }
 
 /// A request that is out, or whose outcome is not told yet.
@@ -76,11 +94,22 @@ impl Shared {
             workers: Vec::new(),
             idle: 0,
             next_wake: None,
+            writing: 0,
             closing: false,
             at_close: None,
             stopped: false,
         };
         Shared { state: Mutex::new(state), changed: Condvar::new(), settled: Condvar::new(), settings }
+    }
+
+    /// None when no more is taken.
+    pub(super) fn begin_writing(&self) -> Option<Writing<'_>> {
+        let mut state = lock(&self.state);
+        if state.closing {
+            return None;
+        }
+        state.writing += 1;
+        Some(Writing(self))
     }
 
     /// Puts what a spool has kept into the queue.
@@ -139,7 +168,9 @@ impl Shared {
         loop {
             let (counts, below) = state.queue.watched(watch);
             let is_out = state.in_flight.iter().any(|one| one.lowest < below);
-            if (counts.pending == 0 && !is_out) || state.workers.is_empty() || state.stopped {
+            // After a close what is left stays in the spool, however long somebody waits.
+            let is_over = counts.pending == 0 || state.queue.has_stopped();
+            if (is_over && !is_out) || state.workers.is_empty() || state.stopped {
                 return state;
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -165,10 +196,10 @@ impl Shared {
         self.settled.notify_all();
     }
 
-    /// Waits for what is on its way, after [`Shared::stop_sending`].
+    /// Waits for what is on its way, and for what is being written, after [`Shared::stop_sending`].
     pub(super) fn wait_landed(&self) -> MutexGuard<'_, State> {
         let mut state = lock(&self.state);
-        while !state.in_flight.is_empty() && !state.workers.is_empty() {
+        while state.writing > 0 || (!state.in_flight.is_empty() && !state.workers.is_empty()) {
             state = self.settled.wait(state).unwrap_or_else(|e| e.into_inner());
         }
         state

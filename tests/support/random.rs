@@ -1,4 +1,5 @@
 //! A small generator whose seed is all it knows, so that what a seed finds is found again.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 /// SplitMix64.
 #[derive(Clone)]

@@ -39,11 +39,19 @@ impl Seen {
     }
 }
 
+/// How often a notification came.
+#[derive(Clone, Copy, Default)]
+struct Times {
+    processed: u64,
+    /// Without those whose impression had been counted.
+    counted: u64,
+}
+
 #[derive(Default)]
 struct Counts {
     /// The counts that need no look-up, in the form in which they are reported.
     report: Report,
-    ids: HashMap<Box<str>, u64>,
+    ids: HashMap<Box<str>, Times>,
     seen: Seen,
     shown: LastShown,
     sessions: HashSet<Box<str>>,
@@ -209,7 +217,9 @@ impl Ledger {
         report.sessions = counts.sessions.len() as u64;
         report.notifications.distinct = counts.ids.len() as u64;
         if with_ids {
-            report.notifications.ids = counts.ids.iter().map(|(id, times)| (id.to_string(), *times)).collect();
+            let of_each = |of: fn(&Times) -> u64| counts.ids.iter().map(move |(id, times)| (id.to_string(), of(times)));
+            report.notifications.ids = of_each(|times| times.processed).collect();
+            report.notifications.counted = of_each(|times| times.counted).collect();
         }
         report
     }
@@ -234,18 +244,21 @@ impl Ledger {
 
 impl Counts {
     fn count_notification(&mut self, visitor: &[&str], notification: &Notification<'_>) {
-        let Self { report, ids, .. } = self;
+        let Self { report, ids, seen, .. } = self;
         report.notifications.processed += 1;
+        report.orders += u64::from(notification.order);
+        let counts = notification.click || seen.is_new(notification.impression_id);
+        let once = Times { processed: 1, counted: u64::from(counts) };
         if let Some(times) = ids.get_mut(notification.id) {
-            *times += 1;
+            times.processed += once.processed;
+            times.counted += once.counted;
         } else if ids.len() < MAX_IDS {
-            ids.insert(notification.id.into(), 1);
+            ids.insert(notification.id.into(), once);
         } else {
             report.truncated = true;
         }
-        report.orders += u64::from(notification.order);
-        if !notification.click && !self.seen.is_new(notification.impression_id) {
-            self.report.duplicate_impressions += 1;
+        if !counts {
+            report.duplicate_impressions += 1;
             return;
         }
         let name = place_of(notification);

@@ -35,6 +35,10 @@ pub struct ProcessedNotifications {
     /// How often each id was processed. Empty in a report without ids.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub ids: BTreeMap<String, u64>,
+    /// How often each id was counted: as an impression, a visit or a click. Less often than it was processed where an
+    /// `impressionId` had been seen. Empty in a report without ids.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub counted: BTreeMap<String, u64>,
 }
 
 /// The counts of one experience of one activity in one place.

@@ -30,7 +30,10 @@ fn the_report_is_json_or_a_page() {
     assert_eq!(report["impressions"], json!({"total": 1, "by_mbox": {"home": 1}}));
     assert_eq!(report["visits"], json!({"total": 2, "by_mbox": {"home": 2}}));
     assert_eq!(report["clicks"], json!({"total": 0, "by_mbox": {}}));
-    assert_eq!(report["notifications"], json!({"processed": 2, "distinct": 1, "ids": {"n-1": 2}}));
+    assert_eq!(
+        report["notifications"],
+        json!({"processed": 2, "distinct": 1, "ids": {"n-1": 2}, "counted": {"n-1": 2}})
+    );
     assert_eq!((&report["sessions"], &report["concurrent_max"]), (&json!(1), &json!(1)));
     assert!(report["activities"].as_array().unwrap().contains(&json!({
         "id": "1001", "name": "Home page greeting", "experience": "Returning visitor", "mbox": "home",

@@ -56,6 +56,8 @@ fn an_impression_id_counts_once() {
     assert_eq!((report.impressions.total, report.duplicate_impressions), (3, 4));
     assert_eq!(of_activity(&report, "1001"), (2, 0));
     assert_eq!(report.notifications.processed, 3);
+    assert_eq!(report.notifications.ids, [("a", 1), ("b", 1), ("c", 1)].map(|(id, n)| (id.to_owned(), n)).into());
+    assert_eq!(report.notifications.counted, [("a", 0), ("b", 1), ("c", 0)].map(|(id, n)| (id.to_owned(), n)).into());
 }
 
 #[test]

@@ -159,7 +159,7 @@ fn produce(client: &TargetClient, plan: &Value, name: &str, mut random: Random) 
         }
         let session = random.below(SESSIONS);
         let mut request = json!({"notifications": notifications});
-        if session % 3 == 0 {
+        if session.is_multiple_of(3) {
             request["id"] = json!({"tntId": format!("{session:032x}.35_0")});
         }
         let options = json!({"request": request, "session_id": format!("session-{session}")});

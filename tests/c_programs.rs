@@ -252,6 +252,11 @@ fn on_device() {
 }
 
 #[test]
+fn queue() {
+    test_program_runs_well("queue", |_, edge| assert_eq!(edge.waiting_faults(), 0));
+}
+
+#[test]
 fn close_and_free() {
     test_program_runs_well("close_and_free", |_, _| {});
 }
@@ -275,6 +280,11 @@ fn fork() {
 #[test]
 fn fork_among_busy_threads() {
     forking_program_runs_well("fork_among_threads", &["100", "16"], &["5", "4"]);
+}
+
+#[test]
+fn fork_with_a_queue() {
+    forking_program_runs_well("fork_queue", &["100", "16"], &["5", "4"]);
 }
 
 #[test]

@@ -798,6 +798,10 @@ impl Queue {
         }
     }
 
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
     /// From here on nothing goes out. Without a spool what waits is given up.
     pub(super) fn stop(&mut self) {
         if std::mem::replace(&mut self.stopped, true) || self.policy.durable {

@@ -129,7 +129,8 @@ impl Shared {
         tell(told, self.settings.store.as_ref(), &self.settings.edge.events);
     }
 
-    /// Waits until all that is watched has its outcome and is told, or the deadline comes, or nobody sends any more.
+    /// Waits until all that is watched has its outcome and is told, or the deadline comes, or nobody sends any more: what
+    /// then has none will not get one.
     pub(super) fn wait<'s>(
         &self,
         mut state: MutexGuard<'s, State>,
@@ -139,7 +140,8 @@ impl Shared {
         loop {
             let (counts, below) = state.queue.watched(watch);
             let is_out = state.in_flight.iter().any(|one| one.lowest < below);
-            if (counts.pending == 0 && !is_out) || state.workers.is_empty() || state.stopped {
+            let is_decided = counts.pending == 0 || state.queue.is_stopped();
+            if (is_decided && !is_out) || state.workers.is_empty() || state.stopped {
                 return state;
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));

@@ -180,6 +180,42 @@ static void the_dead_are_inherited_while_their_children_live(const char *spool, 
     }
 }
 
+static void a_click_that_a_dead_process_may_have_sent_is_not_repeated(void) {
+    pid_t parent;
+    target_client *heir;
+    char *event = NULL;
+    int status = 0;
+    edge_reset(edge);
+    edge_answers_next(edge, "[{\"type\":\"silence\"}]");
+    parent = fork();
+    CHECK(parent >= 0);
+    if (parent == 0) {
+        target_client *client = client_with("click", "\"flush_interval\":1");
+        alarm(WATCHDOG_SECONDS);
+        enqueue(client, "s", "perhaps", "click");
+        edge_wait_for_requests(edge, 1);
+        kill(getpid(), SIGKILL);
+    }
+    CHECK(waitpid(parent, &status, 0) == parent);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    heir = client_with("click", "\"flush_interval\":1");
+    CHECK(stat_of(heir, "notifications.recovered") == 1);
+    CHECK(stat_of(heir, "notifications.dropped") == 1);
+    check_balance(heir);
+    /* The first event is that the client is ready, or this. */
+    do {
+        target_string_free(event);
+        event = NULL;
+        CHECK_OK(target_next_event(heir, FOREVER, &event), event);
+    } while (!json_has(event, "reason"));
+    CHECK_JSON(event, "type", "notification_dropped");
+    CHECK_JSON(event, "reason", "outcome_unknown");
+    CHECK_JSON(event, "ids[0]", "perhaps");
+    target_string_free(event);
+    target_client_free(heir);
+    check_processed(0);
+}
+
 static target_client *shared;
 static struct counter ready = COUNTER, over = COUNTER, taken = COUNTER;
 
@@ -252,6 +288,7 @@ int main(int argc, char **argv) {
     each_delivers_its_own("own");
     the_dead_are_inherited_while_their_children_live("idle", 0);
     the_dead_are_inherited_while_their_children_live("busy", 1);
+    a_click_that_a_dead_process_may_have_sent_is_not_repeated();
     fork_among_busy_threads(NULL, atol(argv[2]), atol(argv[3]));
     fork_among_busy_threads("threads", atol(argv[2]), atol(argv[3]));
     remove_directory(directory);

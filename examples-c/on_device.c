@@ -123,8 +123,8 @@ int main(int argc, char **argv) {
     }
     show("Decisions", result, "decisions");
     show("Artifact", result, "artifact.version");
-    show("Impressions accepted", result, "queue.accepted");
-    show("Impressions acknowledged", result, "queue.acknowledged");
+    show("Impressions accepted", result, "notifications.accepted");
+    show("Impressions acknowledged", result, "notifications.acknowledged");
     target_string_free(result);
     target_client_free(client);
     return EXIT_SUCCESS;

@@ -252,6 +252,11 @@ fn on_device() {
 }
 
 #[test]
+fn queue() {
+    test_program_runs_well("queue", |_, edge| assert_eq!(edge.waiting_faults(), 0));
+}
+
+#[test]
 fn close_and_free() {
     test_program_runs_well("close_and_free", |_, _| {});
 }
@@ -275,6 +280,11 @@ fn fork() {
 #[test]
 fn fork_among_busy_threads() {
     forking_program_runs_well("fork_among_threads", &["100", "16"], &["5", "4"]);
+}
+
+#[test]
+fn fork_with_a_queue() {
+    forking_program_runs_well("fork_queue", &["100", "16"], &["5", "4"]);
 }
 
 #[test]
@@ -376,6 +386,29 @@ fn example_on_device() {
 }
 
 #[test]
+fn example_queue() {
+    let scratch = Scratch::new("queue-example");
+    let program = example("queue", &scratch);
+    let spool = scratch.path().join("spool");
+    let edge = LocalEdge::start().unwrap();
+    let mut command = Command::new(&program);
+    command.arg(edge.host()).env("TARGET_SPOOL", &spool);
+    let ran = run(&mut command, &scratch, TIME_LIMIT).succeeded("the example");
+    for line in [
+        "Accepted: [\"shown\",\"clicked\"]",
+        "Acknowledged: 2",
+        "Rejected: 0",
+        "Event: notification_acknowledged [\"shown\",\"clicked\"]",
+    ] {
+        assert!(ran.stdout.lines().any(|printed| printed == line), "no {line:?} in:\n{}", ran.stdout);
+    }
+    let report = edge.report();
+    assert_eq!(report.impressions.by_mbox.get("home"), Some(&1));
+    assert_eq!(report.clicks.by_mbox.get("home"), Some(&1));
+    assert_eq!(report.sessions, 1);
+}
+
+#[test]
 fn example_server() {
     const THREADS: u64 = 4;
     const VISITORS: u64 = 10;
@@ -402,6 +435,7 @@ fn examples_say_what_is_wrong() {
     for (name, unreachable) in [
         ("quickstart", "TARGET_ERR_NETWORK"),
         ("async", "TARGET_ERR_NETWORK"),
+        ("queue", "TARGET_ERR_NETWORK"),
         ("on_device", "TARGET_ERR_PENDING: waiting for the artifact (last failure: "),
         ("server", "TARGET_ERR_NETWORK"),
     ] {
@@ -414,7 +448,8 @@ fn examples_say_what_is_wrong() {
         // Nobody listens where an edge has just been.
         let address = LocalEdge::start().unwrap().host();
         let mut alone = Command::new(&program);
-        let alone = run(alone.arg(&address).args(["1", "1", "1"]), &scratch, TIME_LIMIT);
+        alone.arg(&address).args(["1", "1", "1"]).env("TARGET_SPOOL", scratch.path().join("spool"));
+        let alone = run(&mut alone, &scratch, TIME_LIMIT);
         assert_eq!(alone.code, Some(1), "{}", alone.stdout);
         assert!(alone.stderr.contains(unreachable), "{}", alone.stderr);
 
@@ -435,6 +470,7 @@ fn make_builds_and_runs_the_examples() {
     make.arg(format!("LIBDIR={}", directory.display()));
     make.arg(format!("OUT={}", scratch.path().join("build").display()));
     make.arg(format!("LOCAL_EDGE={}", env!("CARGO_BIN_EXE_target-local-edge")));
+    make.env("TARGET_SPOOL", scratch.path().join("spool"));
     // Makefiles that run this test have no say in how this one is read.
     for variable in ["MAKEFLAGS", "MAKELEVEL", "MFLAGS"] {
         make.env_remove(variable);

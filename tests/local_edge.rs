@@ -28,6 +28,10 @@ mod faults;
 mod geo;
 #[path = "local_edge/route_faults.rs"]
 mod route_faults;
+#[path = "local_edge/specification.rs"]
+mod specification;
+#[path = "local_edge/yaml.rs"]
+mod yaml;
 
 const TARGET: &str = "/rest/v1/delivery?imsOrgId=1%40AdobeOrg&sessionId=session-1";
 

@@ -4,11 +4,13 @@ use std::io::Write;
 
 use serde_json::{Map, Value};
 
+use super::body;
 use super::decide::{Decided, DecidedItem, DecidedPart, Surroundings, decide_from_artifact};
+use super::fields::Refusal;
 use super::issued::Issued;
 use super::routes::Edge;
 use super::scenario::{Offer, Place, Scenario};
-use super::validate::{self, Delivery, Part, Refusal};
+use super::validate::{self, Delivery, Part};
 
 /// The cluster that this edge says it is.
 const CLUSTER_SUFFIX: &str = ".35_0";
@@ -32,8 +34,7 @@ pub(super) fn answer(
     missed: usize,
     out: &mut Vec<u8>,
 ) -> Result<Answered, Refusal> {
-    let body: Value =
-        serde_json::from_slice(body).map_err(|error| Refusal::bad(format!("request is not valid JSON: {error}")))?;
+    let body = body::read(body)?;
     let scenario = &edge.scenario;
     let delivery = validate::delivery(&body, &Issued { scenario, artifacts: &edge.artifacts })?;
     let tnt_id = tnt_id_of(&delivery);

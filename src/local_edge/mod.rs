@@ -42,10 +42,13 @@
 
 mod answer;
 mod artifact;
+mod body;
 mod cdn;
+mod circumstances;
 mod decide;
 mod delivery;
 mod faults;
+mod fields;
 mod geo;
 mod gzip;
 mod harm;

@@ -11,6 +11,7 @@ use super::artifact::Artifacts;
 use super::cdn;
 use super::delivery::{self, Answered};
 use super::faults::{Fault, Faults, Route};
+use super::fields::Refusal;
 use super::harm::{Exchange, Next, Plain};
 use super::http::{Request, Unread};
 use super::ledger::Ledger;
@@ -19,7 +20,7 @@ use super::recorded::{RecordedRequest, Recorder};
 use super::report::Report;
 use super::scenario::Scenario;
 use super::server::{After, Connection, DAY, Handler, Output, Shared, lock};
-use super::validate::{self, Refusal};
+use super::validate;
 
 /// The path of the delivery call.
 pub(super) const DELIVERY: &str = "/rest/v1/delivery";

@@ -3,37 +3,22 @@
 //! Written from the specification and on purpose without the crate's models, so that an error in those is
 //! met by something that does not share it. Messages begin with the path of the member.
 
-use std::fmt;
+use chrono::DateTime;
+use serde_json::Value;
 
-use serde_json::{Map, Value};
-
+use super::circumstances::{check_address, check_circumstances, check_context, visitor_id};
+use super::fields::{At, Object, flag, integer, list, longer, number, object, one_of, present, required_text, text};
+use super::fields::{MAX_ID, Refusal};
 use super::issued::Issued;
 use super::subject::Candidates;
-
-type Object = Map<String, Value>;
 
 const MAX_MBOXES: usize = 50;
 const MAX_PARAMETERS: usize = 50;
 const MAX_PARAMETER_NAME: usize = 128;
 const MAX_PARAMETER_VALUE: usize = 5000;
-const MAX_CUSTOMER_IDS: usize = 50;
-const MAX_ID: usize = 128;
 const MAX_MBOX_NAME: usize = 250;
 const MAX_NOTIFICATION_ID: usize = 200;
 const MAX_PRODUCT_IDS: usize = 250;
-
-/// An answer that refuses a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
-    pub(super) status: u16,
-    pub(super) message: String,
-}
-
-impl Refusal {
-    pub(super) fn bad(message: impl Into<String>) -> Self {
-        Self { status: 400, message: message.into() }
-    }
-}
 
 /// What a delivery request asks for. Borrows from the JSON value it was read from.
 #[derive(Debug, Default)]
@@ -81,51 +66,6 @@ pub(super) struct Notification<'v> {
     pub(super) order: bool,
 }
 
-/// The way to a member, written out only when something is wrong there.
-#[derive(Clone, Copy)]
-struct At<'a> {
-    parent: Option<&'a At<'a>>,
-    step: Step<'a>,
-}
-
-#[derive(Clone, Copy)]
-enum Step<'a> {
-    Root,
-    Member(&'a str),
-    Index(usize),
-}
-
-impl<'a> At<'a> {
-    const ROOT: At<'static> = At { parent: None, step: Step::Root };
-
-    fn member(&'a self, name: &'a str) -> At<'a> {
-        At { parent: Some(self), step: Step::Member(name) }
-    }
-
-    fn index(&'a self, index: usize) -> At<'a> {
-        At { parent: Some(self), step: Step::Index(index) }
-    }
-
-    fn wrong(&self, what: impl fmt::Display) -> Refusal {
-        Refusal::bad(format!("{self} {what}"))
-    }
-}
-
-impl fmt::Display for At<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parent = self.parent.filter(|parent| !matches!(parent.step, Step::Root));
-        if let Some(parent) = parent {
-            parent.fmt(formatter)?;
-        }
-        match self.step {
-            Step::Root => formatter.write_str("request"),
-            Step::Member(name) if parent.is_some() => write!(formatter, ".{name}"),
-            Step::Member(name) => formatter.write_str(name),
-            Step::Index(index) => write!(formatter, "[{index}]"),
-        }
-    }
-}
-
 /// The query of a delivery request: organization and session.
 pub(super) fn session_of(query: &str) -> Result<String, Refusal> {
     let mut organization = None;
@@ -165,22 +105,9 @@ pub(super) fn delivery<'v>(body: &'v Value, issued: &Issued<'_>) -> Result<Deliv
         (delivery.tnt_id, delivery.visitor_ids) = visitor_id(id, &at.member("id"))?;
         delivery.id = Some(id);
     }
-    integer(request, &at, "environmentId")?;
-    if let Some(property) = object(request, &at, "property")? {
-        required_text(property, &at.member("property"), "token", usize::MAX)?;
-    }
-    if let Some(trace) = object(request, &at, "trace")? {
-        required_text(trace, &at.member("trace"), "authorizationToken", usize::MAX)?;
-        delivery.trace = true;
-    }
+    delivery.trace = check_circumstances(request, &at)?;
     let context = object(request, &at, "context")?.ok_or_else(|| at.member("context").wrong("is required"))?;
     delivery.beacon = check_context(context, &at.member("context"))?;
-    if let Some(cloud) = object(request, &at, "experienceCloud")? {
-        check_experience_cloud(cloud, &at.member("experienceCloud"))?;
-    }
-    for name in ["telemetry", "qaMode", "preview"] {
-        object(request, &at, name)?;
-    }
     if let Some(part) = object(request, &at, "execute")? {
         delivery.execute = Some(read_part(part, &at.member("execute"))?);
     }
@@ -203,119 +130,6 @@ pub(super) fn delivery<'v>(body: &'v Value, issued: &Issued<'_>) -> Result<Deliv
     Ok(delivery)
 }
 
-/// Checks the ids of a visitor and returns the `tntId` and those that other systems gave.
-fn visitor_id<'v>(id: &'v Object, at: &At<'_>) -> Result<(Option<&'v str>, Vec<&'v str>), Refusal> {
-    let tnt_id = text(id, at, "tntId", MAX_ID)?;
-    if tnt_id.is_some_and(|tnt_id| tnt_id.matches('.').count() > 1) {
-        return Err(at.member("tntId").wrong("must not hold a dot but the one before the location hint"));
-    }
-    let third_party = text(id, at, "thirdPartyId", MAX_ID)?;
-    let cloud = text(id, at, "marketingCloudVisitorId", MAX_ID)?;
-    if let Some(customers) = list(id, at, "customerIds")? {
-        let at = at.member("customerIds");
-        if customers.len() > MAX_CUSTOMER_IDS {
-            return Err(at.wrong(format_args!("must not have more than {MAX_CUSTOMER_IDS} items")));
-        }
-        for (index, customer) in customers.iter().enumerate() {
-            let at = at.index(index);
-            let customer = customer.as_object().ok_or_else(|| at.wrong("must be an object"))?;
-            required_text(customer, &at, "id", MAX_ID)?;
-            required_text(customer, &at, "integrationCode", 50)?;
-            one_of(customer, &at, "authenticatedState", &["unknown", "authenticated", "logged_out"])?
-                .ok_or_else(|| at.member("authenticatedState").wrong("is required"))?;
-        }
-    }
-    let others = [cloud, third_party].into_iter().flatten().filter(|id| !id.is_empty());
-    Ok((tnt_id.filter(|tnt_id| !tnt_id.is_empty()), others.collect()))
-}
-
-/// Checks the context and returns `beacon`.
-fn check_context(context: &Object, at: &At<'_>) -> Result<bool, Refusal> {
-    one_of(context, at, "channel", &["mobile", "web"])?.ok_or_else(|| at.member("channel").wrong("is required"))?;
-    if let Some(platform) = object(context, at, "mobilePlatform")? {
-        let at = at.member("mobilePlatform");
-        text(platform, &at, "deviceName", usize::MAX)?;
-        text(platform, &at, "version", 128)?;
-        for (name, values) in [("deviceType", ["phone", "tablet"]), ("platformType", ["android", "ios"])] {
-            one_of(platform, &at, name, &values)?.ok_or_else(|| at.member(name).wrong("is required"))?;
-        }
-    }
-    if let Some(application) = object(context, at, "application")? {
-        check_texts(application, &at.member("application"), &[("id", 250), ("name", 250), ("version", 128)])?;
-    }
-    if let Some(screen) = object(context, at, "screen")? {
-        let at = at.member("screen");
-        for name in ["width", "height", "colorDepth", "pixelRatio"] {
-            number(screen, &at, name)?;
-        }
-        one_of(screen, &at, "orientation", &["portrait", "landscape"])?;
-    }
-    if let Some(window) = object(context, at, "window")? {
-        let at = at.member("window");
-        number(window, &at, "width")?;
-        number(window, &at, "height")?;
-    }
-    if let Some(browser) = object(context, at, "browser")? {
-        let unlimited = [("host", usize::MAX), ("language", usize::MAX), ("webGLRenderer", usize::MAX)];
-        check_texts(browser, &at.member("browser"), &unlimited)?;
-    }
-    check_address(context, at)?;
-    if let Some(geo) = object(context, at, "geo")? {
-        let at = at.member("geo");
-        let limits = [("ipAddress", usize::MAX), ("countryCode", 2), ("stateCode", 3), ("city", 50), ("zip", 12)];
-        check_texts(geo, &at, &limits)?;
-        number(geo, &at, "latitude")?;
-        number(geo, &at, "longitude")?;
-    }
-    number(context, at, "timeOffsetInMinutes")?;
-    text(context, at, "userAgent", usize::MAX)?;
-    if let Some(hints) = object(context, at, "clientHints")? {
-        let at = at.member("clientHints");
-        flag(hints, &at, "mobile")?;
-        for name in [
-            "model",
-            "platform",
-            "platformVersion",
-            "browserUAWithMajorVersion",
-            "browserUAWithFullVersion",
-            "architecture",
-            "bitness",
-        ] {
-            text(hints, &at, name, usize::MAX)?;
-        }
-    }
-    Ok(flag(context, at, "beacon")?.unwrap_or(false))
-}
-
-fn check_experience_cloud(cloud: &Object, at: &At<'_>) -> Result<(), Refusal> {
-    if let Some(manager) = object(cloud, at, "audienceManager")? {
-        let at = at.member("audienceManager");
-        if integer(manager, &at, "locationHint")?.is_some_and(|hint| hint < 1) {
-            return Err(at.member("locationHint").wrong("must be at least 1"));
-        }
-        if text(manager, &at, "blob", 1024)?.is_some_and(|blob| blob.trim().is_empty()) {
-            return Err(at.member("blob").wrong("must not be blank"));
-        }
-    }
-    if let Some(analytics) = object(cloud, at, "analytics")? {
-        let at = at.member("analytics");
-        one_of(analytics, &at, "logging", &["server_side", "client_side"])?;
-        text(analytics, &at, "trackingServer", usize::MAX)?;
-        text(analytics, &at, "trackingServerSecure", usize::MAX)?;
-        let is_sdid = |sdid: &str| {
-            sdid.split_once('-').is_some_and(|(left, right)| {
-                [left, right].iter().all(|half| half.len() == 16 && half.bytes().all(|byte| byte.is_ascii_hexdigit()))
-            })
-        };
-        if text(analytics, &at, "supplementalDataId", 33)?.is_some_and(|sdid| !is_sdid(sdid)) {
-            return Err(at
-                .member("supplementalDataId")
-                .wrong("must be two times 16 hexadecimal digits with - between"));
-        }
-    }
-    Ok(())
-}
-
 fn read_part<'v>(part: &'v Object, at: &At<'_>) -> Result<Part<'v>, Refusal> {
     let mut read = Part::default();
     if let Some(page_load) = object(part, at, "pageLoad")? {
@@ -333,6 +147,9 @@ fn read_part<'v>(part: &'v Object, at: &At<'_>) -> Result<Part<'v>, Refusal> {
             let mbox = mbox.as_object().ok_or_else(|| at.wrong("must be an object"))?;
             let name = required_text(mbox, &at, "name", MAX_MBOX_NAME)?;
             let index = integer(mbox, &at, "index")?.ok_or_else(|| at.member("index").wrong("is required"))?;
+            if i32::try_from(index).is_err() {
+                return Err(at.member("index").wrong("must be an integer of 32 bits"));
+            }
             read.orders += u64::from(check_details(mbox, &at)?);
             names.push(Mbox { index, name });
         }
@@ -433,6 +250,7 @@ fn check_mbox_name(name: &str, at: &At<'_>) -> Result<(), Refusal> {
 
 /// Checks what pages, mboxes, views and notifications have in common; whether there is an order.
 fn check_details(details: &Object, at: &At<'_>) -> Result<bool, Refusal> {
+    text(details, at, "$_type", usize::MAX)?;
     check_address(details, at)?;
     check_parameters(details, at, "parameters", &["orderId", "orderTotal", "productPurchasedIds"])?;
     check_parameters(details, at, "profileParameters", &[])?;
@@ -456,7 +274,14 @@ fn check_order(order: &Object, at: &At<'_>) -> Result<(), Refusal> {
     if number(order, at, "total")?.is_some_and(|total| total < 0.0) {
         return Err(at.member("total").wrong("must not be negative"));
     }
-    text(order, at, "time", usize::MAX)?;
+    if text(order, at, "time", usize::MAX)?.is_some_and(|time| DateTime::parse_from_rfc3339(time).is_err()) {
+        return Err(at.member("time").wrong("must be a date and time with an offset"));
+    }
+    if integer(order, at, "experienceLocalId")?.is_some_and(|id| !(0..=i64::from(i32::MAX)).contains(&id)) {
+        return Err(at.member("experienceLocalId").wrong("must be from 0 to 2147483647"));
+    }
+    flag(order, at, "duplicate")?;
+    flag(order, at, "outlier")?;
     let products = list(order, at, "purchasedProductIds")?.unwrap_or_default();
     let at = at.member("purchasedProductIds");
     let mut together = 0;
@@ -475,13 +300,6 @@ fn check_order(order: &Object, at: &At<'_>) -> Result<(), Refusal> {
         return Err(at.wrong(format_args!("must not be longer than {MAX_PRODUCT_IDS} characters when joined")));
     }
     Ok(())
-}
-
-fn check_address(members: &Object, at: &At<'_>) -> Result<(), Refusal> {
-    match object(members, at, "address")? {
-        Some(address) => check_texts(address, &at.member("address"), &[("url", 4096), ("referringUrl", 4096)]),
-        None => Ok(()),
-    }
 }
 
 fn check_parameters(members: &Object, at: &At<'_>, name: &str, reserved: &[&str]) -> Result<(), Refusal> {
@@ -514,75 +332,6 @@ fn check_parameters(members: &Object, at: &At<'_>, name: &str, reserved: &[&str]
         }
     }
     Ok(())
-}
-
-/// A member that is there; null counts as absent.
-fn present<'v>(members: &'v Object, name: &str) -> Option<&'v Value> {
-    members.get(name).filter(|value| !value.is_null())
-}
-
-fn object<'v>(members: &'v Object, at: &At<'_>, name: &str) -> Result<Option<&'v Object>, Refusal> {
-    present(members, name)
-        .map(|value| value.as_object().ok_or_else(|| at.member(name).wrong("must be an object")))
-        .transpose()
-}
-
-fn list<'v>(members: &'v Object, at: &At<'_>, name: &str) -> Result<Option<&'v [Value]>, Refusal> {
-    present(members, name)
-        .map(|value| value.as_array().map(Vec::as_slice).ok_or_else(|| at.member(name).wrong("must be a list")))
-        .transpose()
-}
-
-fn text<'v>(members: &'v Object, at: &At<'_>, name: &str, max: usize) -> Result<Option<&'v str>, Refusal> {
-    let Some(value) = present(members, name) else { return Ok(None) };
-    let text = value.as_str().ok_or_else(|| at.member(name).wrong("must be a string"))?;
-    if longer(text, max) {
-        return Err(at.member(name).wrong(format_args!("must not be longer than {max} characters")));
-    }
-    Ok(Some(text))
-}
-
-fn required_text<'v>(members: &'v Object, at: &At<'_>, name: &str, max: usize) -> Result<&'v str, Refusal> {
-    let text = text(members, at, name, max)?.ok_or_else(|| at.member(name).wrong("is required"))?;
-    if text.trim().is_empty() {
-        return Err(at.member(name).wrong("must not be blank"));
-    }
-    Ok(text)
-}
-
-fn check_texts(members: &Object, at: &At<'_>, limits: &[(&str, usize)]) -> Result<(), Refusal> {
-    limits.iter().try_for_each(|(name, max)| text(members, at, name, *max).map(|_| ()))
-}
-
-fn one_of<'v>(members: &'v Object, at: &At<'_>, name: &str, values: &[&str]) -> Result<Option<&'v str>, Refusal> {
-    let text = text(members, at, name, usize::MAX)?;
-    if text.is_some_and(|text| !values.contains(&text)) {
-        return Err(at.member(name).wrong(format_args!("must be one of: {}", values.join(", "))));
-    }
-    Ok(text)
-}
-
-fn flag(members: &Object, at: &At<'_>, name: &str) -> Result<Option<bool>, Refusal> {
-    present(members, name)
-        .map(|value| value.as_bool().ok_or_else(|| at.member(name).wrong("must be true or false")))
-        .transpose()
-}
-
-fn integer(members: &Object, at: &At<'_>, name: &str) -> Result<Option<i64>, Refusal> {
-    present(members, name)
-        .map(|value| value.as_i64().ok_or_else(|| at.member(name).wrong("must be an integer")))
-        .transpose()
-}
-
-fn number(members: &Object, at: &At<'_>, name: &str) -> Result<Option<f64>, Refusal> {
-    present(members, name)
-        .map(|value| value.as_f64().ok_or_else(|| at.member(name).wrong("must be a number")))
-        .transpose()
-}
-
-/// Whether a text has more characters than this; the count of bytes decides most cases.
-fn longer(text: &str, max: usize) -> bool {
-    text.len() > max && text.chars().count() > max
 }
 
 #[cfg(test)]

@@ -312,3 +312,24 @@ fn any_token_is_taken_when_that_is_wanted() {
     let delivery = delivery(&body, &Issued { scenario: &scenario, artifacts: &Artifacts::default() }).unwrap();
     assert_eq!(delivery.notifications.unwrap()[0].tokens, [vec![]]);
 }
+
+/// What judges and counts requests shares no code with what wrote them, or it would share its faults.
+#[test]
+fn requests_are_read_without_the_rest_of_the_crate() {
+    for (name, source) in [
+        ("body.rs", include_str!("body.rs")),
+        ("circumstances.rs", include_str!("circumstances.rs")),
+        ("delivery.rs", include_str!("delivery.rs")),
+        ("fields.rs", include_str!("fields.rs")),
+        ("issued.rs", include_str!("issued.rs")),
+        ("ledger.rs", include_str!("ledger.rs")),
+        ("query.rs", include_str!("query.rs")),
+        ("tokens.rs", include_str!("tokens.rs")),
+        ("validate.rs", include_str!("validate.rs")),
+    ] {
+        assert!(
+            !source.contains("crate::") && !source.contains("super::super"),
+            "{name} reaches out of the local edge"
+        );
+    }
+}

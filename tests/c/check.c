@@ -2,7 +2,9 @@
 
 #include "check.h"
 
+#include <dirent.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -86,6 +88,76 @@ target_client *client_of(const char *edge, const char *more) {
     CHECK(client != NULL);
     free(config);
     return client;
+}
+
+char *notification_of(const char *session, const char *id, const char *type) {
+    return text_of("{\"session_id\":\"%s\",\"request\":{\"notifications\":[{\"id\":\"%s\",\"type\":\"%s\","
+                   "\"timestamp\":1621530726000,\"mbox\":{\"name\":\"home\"}}]}}",
+                   session, id, type);
+}
+
+void enqueue(target_client *client, const char *session, const char *id, const char *type) {
+    char *options = notification_of(session, id, type);
+    char *result = NULL;
+    CHECK_OK(target_enqueue_notifications(client, options, &result), result);
+    CHECK_JSON(result, "accepted[0]", id);
+    CHECK(json_count(result, "accepted") == 1);
+    target_string_free(result);
+    free(options);
+}
+
+long stat_of(target_client *client, const char *path) {
+    char *stats = NULL;
+    char *text;
+    long number;
+    CHECK_OK(target_client_stats(client, &stats), stats);
+    text = json_text(stats, path);
+    if (text == NULL) {
+        check_failed(__FILE__, __LINE__, path, stats);
+    }
+    number = strtol(text, NULL, 10);
+    free(text);
+    target_string_free(stats);
+    return number;
+}
+
+void check_balance(target_client *client) {
+    static const char *const names[] = {"accepted", "recovered", "acknowledged", "rejected", "dropped", "pending"};
+    long sum = 0;
+    char *stats = NULL;
+    CHECK_OK(target_client_stats(client, &stats), stats);
+    for (int i = 0; i < 6; i++) {
+        char *path = text_of("notifications.%s", names[i]);
+        char *text = json_text(stats, path);
+        CHECK(text != NULL);
+        sum += (i < 2 ? 1 : -1) * strtol(text, NULL, 10);
+        free(text);
+        free(path);
+    }
+    if (sum != 0) {
+        check_failed(__FILE__, __LINE__, "the queue's numbers do not add up:", stats);
+    }
+    target_string_free(stats);
+}
+
+void remove_directory(const char *path) {
+    DIR *entries = opendir(path);
+    struct dirent *entry;
+    CHECK(entries != NULL);
+    while ((entry = readdir(entries)) != NULL) {
+        char *inner = text_of("%s/%s", path, entry->d_name);
+        struct stat status;
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && lstat(inner, &status) == 0) {
+            if (S_ISDIR(status.st_mode)) {
+                remove_directory(inner);
+            } else {
+                unlink(inner);
+            }
+        }
+        free(inner);
+    }
+    closedir(entries);
+    CHECK(rmdir(path) == 0);
 }
 
 void counter_raise(struct counter *counter) {

@@ -53,6 +53,21 @@ extern const char OFFERS[];
 /* Reports the mbox as shown, without a token. */
 extern const char DISPLAY[];
 
+/* Options with one notification of home: "display" or "click". Freed with free(). */
+char *notification_of(const char *session, const char *id, const char *type);
+
+/* Hands such a notification to the queue, which takes it. */
+void enqueue(target_client *client, const char *session, const char *id, const char *type);
+
+/* A number of the statistics, such as "notifications.pending". */
+long stat_of(target_client *client, const char *path);
+
+/* Every notification has one state: what came is what went, and what is pending. */
+void check_balance(target_client *client);
+
+/* Removes a directory with all that is in it. */
+void remove_directory(const char *path);
+
 /* A number that threads raise and wait for. */
 struct counter {
     pthread_mutex_t lock;

@@ -1,24 +1,14 @@
 //! The examples of the API's specification, in the folder that `ADOBE_TARGET_OPENAPI` names.
 
-use std::path::PathBuf;
-
 use adobe_target::local_edge::LocalEdge;
 use serde_json::{Value, json};
 
-use crate::{Client, notify};
+use crate::{Client, notify, specification};
 
-/// An example file's text; `None`, told loudly, where the specification is not there.
+/// An example file's text; `None` where the specification is not there.
 fn example(name: &str) -> Option<String> {
-    let root = std::env::var_os("ADOBE_TARGET_OPENAPI")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/openapi"), PathBuf::from);
-    let path = root.join("delivery/examples").join(name);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Some(text),
-        Err(error) => {
-            eprintln!("SKIPPED: no example of the API's specification at {}: {error}", path.display());
-            None
-        }
-    }
+    let path = specification::folder()?.join("delivery/examples").join(name);
+    Some(std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }
 
 #[test]

@@ -32,7 +32,10 @@ const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
 /// Appends the text as `encodeURIComponent` encodes it.
 pub(crate) fn push_encoded(out: &mut String, text: &str) {
     // Ids hardly ever need it.
-    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte)) {
+    let stays = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
+    };
+    if text.bytes().all(stays) {
         out.push_str(text);
     } else {
         out.extend(utf8_percent_encode(text, COMPONENT));

@@ -18,7 +18,9 @@ pub struct Enqueued {
 impl Enqueued {
     /// `{"accepted":[ids]}`.
     pub fn to_json(&self) -> String {
-        let mut out = String::with_capacity(32 + 40 * self.accepted.len());
+        // With room for the NUL of a C string.
+        let ids: usize = self.accepted.iter().map(|id| id.len() + 3).sum();
+        let mut out = String::with_capacity(16 + ids);
         let mut object = ObjectWriter::begin(&mut out);
         object.strings("accepted", &self.accepted);
         object.end();

@@ -194,6 +194,9 @@ pub(super) fn ids(entries: &[Entry]) -> Vec<String> {
 
 /// Lists of so many at the most, in order; equal ids are kept apart, since the edge answers by id.
 pub(super) fn cut(entries: Vec<Entry>, most: usize) -> Vec<Vec<Entry>> {
+    if entries.len() == 1 {
+        return vec![entries];
+    }
     let mut lists: Vec<Vec<Entry>> = Vec::with_capacity(1);
     for entry in entries {
         let id = &entry.notification.id;

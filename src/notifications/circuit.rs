@@ -1,7 +1,7 @@
 //! One host of the edge: whether it is asked at all, and which sessions want to.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,9 +11,21 @@ const TOLERATED: u32 = 5;
 /// A session that may be served from then on. The number tells whether it still stands.
 pub(super) type Turn = Reverse<(Instant, u64, Arc<str>)>;
 
+/// Those of one hurry.
+#[derive(Debug)]
+pub(super) struct Hurried {
+    turns: std::vec::IntoIter<Turn>,
+    /// Whether what waits for another attempt gets it now.
+    pub again: bool,
+    /// Of all turns until then.
+    pub last_turn: u64,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Host {
     pub turns: BinaryHeap<Turn>,
+    /// Turns that stood when somebody was in a hurry: they are given anew, a few with each look for work.
+    pub hurried: VecDeque<Hurried>,
     failures: u32,
     /// The circuit is open: nothing goes out before, and then one request to try.
     open_until: Option<Instant>,
@@ -56,15 +68,41 @@ impl Host {
         self.trial = false;
     }
 
-    /// Somebody is in a hurry: the next trial may be made at once.
-    pub(super) fn hurry(&mut self, now: Instant) {
-        if let Some(until) = &mut self.open_until {
+    /// Somebody is in a hurry. `again`: the next trial may be made at once.
+    pub(super) fn hurry(&mut self, now: Instant, again: bool, last_turn: u64) {
+        if !self.turns.is_empty() {
+            // As they lie there the first is the earliest, and the others are near enough to their order.
+            let turns = std::mem::take(&mut self.turns).into_vec().into_iter();
+            self.hurried.push_back(Hurried { turns, again, last_turn });
+        }
+        if let Some(until) = self.open_until.as_mut().filter(|_| again) {
             *until = (*until).min(now);
+        }
+    }
+
+    /// From when on there is something to do.
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
+        let opens = self.opens(now)?;
+        if !self.hurried.is_empty() {
+            return Some(opens);
+        }
+        let Reverse((due, ..)) = self.turns.peek()?;
+        Some(opens.max(*due))
+    }
+
+    /// A session whose turn has to be given anew: its turn, whether again, and the last turn before the hurry.
+    pub(super) fn next_hurried(&mut self) -> Option<(Turn, bool, u64)> {
+        loop {
+            let first = self.hurried.front_mut()?;
+            if let Some(turn) = first.turns.next() {
+                return Some((turn, first.again, first.last_turn));
+            }
+            self.hurried.pop_front();
         }
     }
 
     /// Nothing is known of it that a new one would not start with.
     pub(super) fn is_idle(&self) -> bool {
-        self.turns.is_empty() && self.failures == 0 && !self.trial
+        self.turns.is_empty() && self.hurried.is_empty() && self.failures == 0 && !self.trial
     }
 }

@@ -15,6 +15,9 @@ use crate::error::DeliveryCounts;
 use crate::json::ObjectWriter;
 use crate::transport::retry::backoff;
 
+/// Sessions that are looked at in one go: whoever enqueues waits for the lock meanwhile.
+const AT_ONCE: usize = 256;
+
 /// How a client's background queue stands. `accepted` and `recovered` are together the sum of the next four.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -164,6 +167,10 @@ pub(super) struct Queue {
     watches: Vec<Watch>,
     last_watch: u64,
     hurried: Option<Instant>,
+    /// Sessions of which something is on its way.
+    out: Vec<Arc<str>>,
+    /// Sessions that are still to be searched for what has expired.
+    sweep: Vec<Arc<str>>,
     outbox: Vec<Told>,
     /// Nothing more goes out.
     stopped: bool,
@@ -226,6 +233,8 @@ impl Queue {
             watches: Vec::new(),
             last_watch: 0,
             hurried: None,
+            out: Vec::new(),
+            sweep: Vec::new(),
             outbox: Vec::new(),
             stopped: false,
         }
@@ -239,15 +248,11 @@ impl Queue {
         self.counts.not_queued += count;
     }
 
-    pub(super) fn has_waiting(&self) -> bool {
-        self.waiting > 0
-    }
-
     pub(super) fn take_told(&mut self) -> Vec<Told> {
         std::mem::take(&mut self.outbox)
     }
 
-    /// Takes notifications over. Returns when the first request with some of them is due.
+    /// Takes notifications over.
     pub(super) fn accept(
         &mut self,
         frame: Frame,
@@ -255,15 +260,15 @@ impl Queue {
         tickets: Option<Vec<Ticket>>,
         wall_ms: i64,
         now: Instant,
-    ) -> Instant {
+    ) {
         let count = notifications.len() as u64;
         self.counts.accepted += count;
         self.counts.pending += count;
         let mut tickets = tickets.into_iter().flatten();
-        let entries = notifications.into_iter().map(|notification| (notification, tickets.next())).collect();
+        let entries = notifications.into_iter().map(|notification| (notification, tickets.next()));
         let hurries = self.waiting >= self.policy.pressure;
         let due = if hurries { now } else { after(now, self.policy.linger) };
-        self.enter(frame, entries, wall_ms, due, now)
+        self.enter(frame, entries, wall_ms, due, now);
     }
 
     /// Takes over what a spool has kept. `lost` has what cannot be sent again, since it may have been counted.
@@ -296,11 +301,11 @@ impl Queue {
     fn enter(
         &mut self,
         frame: Frame,
-        notifications: Vec<(Notification, Option<Ticket>)>,
+        notifications: impl IntoIterator<Item = (Notification, Option<Ticket>)>,
         accepted_ms: i64,
         due: Instant,
         now: Instant,
-    ) -> Instant {
+    ) {
         let frame = Arc::new(frame);
         let entries: Vec<Entry> = notifications.into_iter().map(|one| self.entry(one, accepted_ms)).collect();
         self.waiting += entries.len();
@@ -309,7 +314,13 @@ impl Queue {
         let session = self.sessions.entry(Arc::clone(&key)).or_default();
         let was_next = session.next().map(|batch| batch.due);
         for part in cut(entries, self.policy.max_batch) {
-            session.ordered.push_back(Batch::new(Arc::clone(&frame), part, due));
+            let part = Batch::new(Arc::clone(&frame), part, due);
+            // What goes out together waits together: it needs its surroundings once.
+            let left = match session.ordered.back_mut() {
+                Some(last) => last.absorb(part, self.policy.max_batch).err(),
+                None => Some(part),
+            };
+            session.ordered.extend(left);
         }
         // A request's worth has nothing to wait for.
         if session.has_fresh(self.policy.max_batch)
@@ -317,11 +328,9 @@ impl Queue {
         {
             first.due = first.due.min(now);
         }
-        let next = session.next().map_or(due, |batch| batch.due);
-        if was_next != Some(next) {
+        if was_next != session.next().map(|batch| batch.due) {
             self.schedule(&key);
         }
-        next
     }
 
     /// Gives a session its turn, or forgets it when nothing of it is left.
@@ -368,6 +377,7 @@ impl Queue {
     }
 
     fn begin(&mut self, batch: &Batch) {
+        self.out.push(Arc::clone(&batch.frame.session_id));
         self.sessions.entry(Arc::clone(&batch.frame.session_id)).or_default().in_flight = true;
         self.hosts.entry(self.policy.host_of(&batch.frame).to_owned()).or_default().begin();
     }
@@ -377,6 +387,9 @@ impl Queue {
         let probe = self.take_probe(wall_ms, now);
         if probe.is_some() {
             return probe;
+        }
+        if !self.stopped {
+            self.give_turns_anew(now);
         }
         while !self.stopped {
             let may_go = |host: &Host| host.opens(now).is_some_and(|opens| opens <= now);
@@ -460,6 +473,7 @@ impl Queue {
         if let Some(session) = self.sessions.get_mut(&key) {
             session.in_flight = false;
         }
+        self.out.retain(|out| *out != key);
         batch.tried = true;
         self.learn_of_host(&batch, &answer, now);
         if std::mem::take(&mut batch.probe)
@@ -676,10 +690,9 @@ impl Queue {
         if self.stopped {
             return None;
         }
-        let of_host = |host: &Host| Some(host.turns.peek()?.0.0.max(host.opens(now)?));
         let of_family = |faulty: &Faulty| (!faulty.in_flight && !faulty.waiting.is_empty()).then_some(faulty.due);
         let families = self.faults.families.values().filter_map(of_family);
-        self.hosts.values().filter_map(of_host).chain(families).min()
+        self.hosts.values().filter_map(|host| host.due(now)).chain(families).min()
     }
 
     /// Whether another worker would find something to do.
@@ -700,18 +713,37 @@ impl Queue {
         if self.waiting == 0 || self.stopped || self.policy.time_to_live == i64::MAX {
             return None;
         }
+        if self.is_sweeping() {
+            return Some(Duration::ZERO);
+        }
         // A clock that was set back counts as no time passed.
         let age = wall_ms.saturating_sub(self.oldest_ms).max(0);
         let left = self.policy.time_to_live.saturating_sub(age).max(0);
         Some(Duration::from_millis(left.unsigned_abs()))
     }
 
-    /// Gives up what has waited too long, whether or not its turn comes.
+    /// Whether some sessions are still to be searched for what has expired.
+    pub(super) fn is_sweeping(&self) -> bool {
+        !self.sweep.is_empty()
+    }
+
+    /// Gives up what has waited too long, whether or not its turn comes; of so many sessions in one go.
     pub(super) fn expire(&mut self, wall_ms: i64) {
         if self.until_expiry(wall_ms).is_none_or(|left| !left.is_zero()) {
             return;
         }
-        self.oldest_ms = i64::MAX;
+        if self.sweep.is_empty() {
+            // What is met on the way counts, and what comes meanwhile.
+            self.oldest_ms = i64::MAX;
+            self.expire_held(wall_ms);
+            self.sweep = self.sessions.keys().cloned().collect();
+        }
+        for key in self.sweep.split_off(self.sweep.len().saturating_sub(AT_ONCE)) {
+            self.expire_of(&key, wall_ms);
+        }
+    }
+
+    fn expire_held(&mut self, wall_ms: i64) {
         let mut held = Vec::new();
         for batch in self.faults.families.values_mut().flat_map(|faulty| &mut faulty.waiting) {
             let late = split_off(&mut batch.entries, |entry| self.policy.is_expired(entry, wall_ms));
@@ -726,30 +758,30 @@ impl Queue {
             faulty.waiting.retain(|batch| !batch.entries.is_empty());
             faulty.in_flight || !faulty.waiting.is_empty()
         });
-        let keys: Vec<Arc<str>> = self.sessions.keys().cloned().collect();
-        for key in keys {
-            let Some(session) = self.sessions.get_mut(&key) else { continue };
-            let mut late = Vec::new();
-            for batch in session.batches() {
-                let entries = split_off(&mut batch.entries, |entry| self.policy.is_expired(entry, wall_ms));
-                if !entries.is_empty() {
-                    late.push((Arc::clone(&batch.frame), entries));
-                }
-                self.oldest_ms = self.oldest_ms.min(batch.oldest_ms());
+    }
+
+    fn expire_of(&mut self, key: &Arc<str>, wall_ms: i64) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let mut late = Vec::new();
+        for batch in session.batches() {
+            let entries = split_off(&mut batch.entries, |entry| self.policy.is_expired(entry, wall_ms));
+            if !entries.is_empty() {
+                late.push((Arc::clone(&batch.frame), entries));
             }
-            if late.is_empty() {
-                continue;
-            }
-            let empty: Vec<Batch> = session.drop_empty();
-            for (frame, entries) in late {
-                self.waiting -= entries.len();
-                self.settle(&frame, entries, Outcome::Dropped(Reason::Expired));
-            }
-            for batch in empty {
-                self.leave_search(&batch);
-            }
-            self.schedule(&key);
+            self.oldest_ms = self.oldest_ms.min(batch.oldest_ms());
         }
+        if late.is_empty() {
+            return;
+        }
+        let empty: Vec<Batch> = session.drop_empty();
+        for (frame, entries) in late {
+            self.waiting -= entries.len();
+            self.settle(&frame, entries, Outcome::Dropped(Reason::Expired));
+        }
+        for batch in empty {
+            self.leave_search(&batch);
+        }
+        self.schedule(key);
     }
 
     /// Begins to count what becomes of all that is pending.
@@ -771,7 +803,8 @@ impl Queue {
     }
 
     /// Somebody waits for delivery: nothing lingers, and what waits for another attempt gets it now, as far as the edge
-    /// has not asked for more time.
+    /// has not asked for more time. Sessions hear of it when there is somebody to serve them: see
+    /// [`Queue::give_turns_anew`].
     pub(super) fn hurry(&mut self, now: Instant) {
         let pause = self.policy.retry.base_delay;
         let again = self.hurried.is_none_or(|last| now.saturating_duration_since(last) >= pause);
@@ -782,19 +815,32 @@ impl Queue {
             faulty.due = faulty.due.min(now);
         }
         for host in self.hosts.values_mut() {
-            host.turns.clear();
-            if again {
-                host.hurry(now);
+            host.hurry(now, again, self.last_turn);
+        }
+        for key in self.out.clone() {
+            self.hurry_session(&key, again, now);
+        }
+    }
+
+    fn hurry_session(&mut self, key: &Arc<str>, again: bool, now: Instant) {
+        for batch in self.sessions.get_mut(key).into_iter().flat_map(Session::batches) {
+            if again || !batch.tried {
+                batch.due = batch.due.min(batch.not_before.map_or(now, |not_before| not_before.max(now)));
             }
         }
-        let keys: Vec<Arc<str>> = self.sessions.keys().cloned().collect();
-        for key in keys {
-            for batch in self.sessions.get_mut(&key).into_iter().flat_map(Session::batches) {
-                if again || !batch.tried {
-                    batch.due = batch.due.min(batch.not_before.map_or(now, |not_before| not_before.max(now)));
-                }
+        self.schedule(key);
+    }
+
+    /// Lets some of those sessions hear of a hurry that it was about.
+    fn give_turns_anew(&mut self, now: Instant) {
+        for _ in 0..AT_ONCE {
+            let mut asked = self.hosts.values_mut().filter(|host| host.opens(now).is_some_and(|opens| opens <= now));
+            let Some((turn, again, last_turn)) = asked.find_map(Host::next_hurried) else { return };
+            let Reverse((_, turn, key)) = turn;
+            // Not if it had another one even then.
+            if self.sessions.get(&key).is_some_and(|session| session.turn == turn || session.turn > last_turn) {
+                self.hurry_session(&key, again, now);
             }
-            self.schedule(&key);
         }
     }
 
@@ -804,6 +850,7 @@ impl Queue {
             return;
         }
         self.hosts.clear();
+        self.sweep.clear();
         let held = self.faults.families.drain().flat_map(|(_, faulty)| faulty.waiting);
         let left: Vec<Batch> = self.sessions.values_mut().flat_map(Session::drain).chain(held).collect();
         self.sessions.retain(|_, session| session.in_flight);

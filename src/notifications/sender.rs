@@ -112,9 +112,9 @@ impl Sender {
             drop(state);
             return refuse(TargetError::queue_full(pending, count, shared.settings.max_queued), notifications);
         }
-        let due = state.queue.accept(frame, notifications, tickets, wall_ms, now);
+        state.queue.accept(frame, notifications, tickets, wall_ms, now);
         let failure = shared.start_worker(&mut state).err();
-        let wakes = Shared::has_to_wake(&state, due);
+        let wakes = state.has_to_wake(now);
         drop(state);
         if wakes {
             shared.changed.notify_one();

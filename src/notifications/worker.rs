@@ -26,6 +26,10 @@ use crate::transport::retry::{Fate, Shipment, Undelivered, deliver};
 
 /// What expires is looked for no more often.
 const EXPIRY_PAUSE: Duration = Duration::from_millis(50);
+/// Between two parts of such a search; callers get the lock meanwhile.
+const SWEEP_PAUSE: Duration = Duration::from_millis(1);
+/// Submissions that are taken over from a spool in one go.
+const RECOVERED_AT_ONCE: usize = 256;
 
 /// What the threads need besides the queue.
 pub(super) struct Settings {
@@ -42,7 +46,7 @@ pub(super) struct State {
     in_flight: Vec<InFlight>,
     workers: Vec<JoinHandle<()>>,
     idle: usize,
-    /// When the worker that went to sleep last wakes by itself.
+    /// When the worker that went to sleep last wakes, by itself or because it was told to.
     next_wake: Option<Instant>,
     /// Set by the first close: no more is taken.
     pub closing: bool,
@@ -88,16 +92,30 @@ impl Shared {
         if kept.is_empty() {
             return;
         }
-        let mut state = lock(&self.state);
-        let now = Instant::now();
-        for Kept { frame, accepted_ms, notifications } in kept {
+        let divided = kept.into_iter().map(|Kept { frame, accepted_ms, notifications }| {
             let (mut kept, mut lost) = (Vec::with_capacity(notifications.len()), Vec::new());
             for mut one in notifications {
                 one.notification.once &= !retry_clicks;
                 let is_lost = one.attempted && one.notification.once;
                 if is_lost { &mut lost } else { &mut kept }.push((one.notification, Some(one.ticket)));
             }
-            state.queue.recover(frame, kept, lost, accepted_ms, now);
+            (frame, kept, lost, accepted_ms)
+        });
+        let divided: Vec<_> = divided.collect();
+        let now = Instant::now();
+        let mut divided = divided.into_iter();
+        let mut state = lock(&self.state);
+        loop {
+            for (frame, kept, lost, accepted_ms) in divided.by_ref().take(RECOVERED_AT_ONCE) {
+                state.queue.recover(frame, kept, lost, accepted_ms, now);
+            }
+            if divided.len() == 0 {
+                break;
+            }
+            // What others left can be much, and callers want the lock.
+            drop(state);
+            std::thread::yield_now();
+            state = lock(&self.state);
         }
         let told = state.queue.take_told();
         let failure = self.start_worker(&mut state).err();
@@ -118,11 +136,6 @@ impl Shared {
             Err(_) => {}
         }
         Ok(())
-    }
-
-    /// Whether a worker has to be woken for something that is due then. One that wakes in time anyhow finds it.
-    pub(super) fn has_to_wake(state: &State, due: Instant) -> bool {
-        state.idle > 0 && state.next_wake.is_none_or(|at| due < at)
     }
 
     fn tell(&self, told: Vec<Told>) {
@@ -218,13 +231,11 @@ fn work(shared: &Arc<Shared>) {
         };
         let lowest = batch.entries.iter().map(|entry| entry.number).min().unwrap_or(0);
         let control = state.begin_within(lowest, shared.settings.timeout);
-        if state.queue.has_due(now) {
-            if state.idle > 0 {
-                shared.changed.notify_one();
-            } else {
-                // Without another thread this one does the work.
-                let _ = shared.start_worker(&mut state);
-            }
+        if state.has_to_wake(now) {
+            shared.changed.notify_one();
+        } else if state.idle == 0 && state.queue.has_due(now) {
+            // Without another thread this one does the work.
+            let _ = shared.start_worker(&mut state);
         }
         drop(state);
         let told = send(shared, batch, &control);
@@ -249,6 +260,19 @@ impl State {
 }
 
 impl State {
+    /// Whether a worker has to be woken, now and by the caller, for what is due next. One that wakes in time anyhow finds
+    /// it; so does one that was told to wake and has not come to it.
+    pub(super) fn has_to_wake(&mut self, now: Instant) -> bool {
+        if self.idle == 0 {
+            return false;
+        }
+        let Some(due) = self.queue.soonest(now).filter(|due| self.next_wake.is_none_or(|at| *due < at)) else {
+            return false;
+        };
+        self.next_wake = Some(due);
+        true
+    }
+
     fn begin(&mut self, lowest: u64) -> Arc<CallControl> {
         self.begin_within(lowest, Duration::MAX)
     }
@@ -272,7 +296,8 @@ fn sleep<'s>(
     wall_ms: i64,
 ) -> MutexGuard<'s, State> {
     let due = state.queue.soonest(now).map(|due| due.saturating_duration_since(now));
-    let expiry = state.queue.until_expiry(wall_ms).map(|left| left.max(EXPIRY_PAUSE));
+    let pause = if state.queue.is_sweeping() { SWEEP_PAUSE } else { EXPIRY_PAUSE };
+    let expiry = state.queue.until_expiry(wall_ms).map(|left| left.max(pause));
     let wait = [due, expiry].into_iter().flatten().min();
     state.idle += 1;
     state.next_wake = wait.and_then(|wait| now.checked_add(wait));
@@ -324,9 +349,10 @@ fn send(shared: &Arc<Shared>, mut batch: Batch, control: &Arc<CallControl>) -> V
 impl Shared {
     fn land(&self, batch: Batch, answer: Answer) -> Vec<Told> {
         let mut state = lock(&self.state);
-        state.queue.land(batch, answer, Instant::now());
+        let now = Instant::now();
+        state.queue.land(batch, answer, now);
         let told = state.queue.take_told();
-        if state.idle > 0 && state.queue.has_waiting() {
+        if state.has_to_wake(now) {
             self.changed.notify_one();
         }
         told

@@ -42,7 +42,9 @@ pub(crate) struct Submission {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub notification: Notification,
-    /// In the order of acceptance.
+    /// Of the id, so that looking for equal ones reads none of the others.
+    id_hash: u64,
+    /// In the order of acceptance; the queue gives it.
     pub number: u64,
     /// By the wall clock, in milliseconds since 1970.
     pub accepted_ms: i64,
@@ -121,6 +123,17 @@ impl Frame {
 }
 
 impl Entry {
+    pub(super) fn new(notification: Notification, ticket: Option<Ticket>, accepted_ms: i64) -> Self {
+        let mut hasher = DefaultHasher::new();
+        notification.id.hash(&mut hasher);
+        let id_hash = hasher.finish();
+        Entry { notification, id_hash, number: 0, accepted_ms, attempts: 0, ticket, refusal: None, vouched: false }
+    }
+
+    fn has_id_of(&self, other: &Entry) -> bool {
+        self.id_hash == other.id_hash && self.notification.id == other.notification.id
+    }
+
     /// Whether the spool has to know of an attempt before it is made.
     pub(super) fn is_marked_before(&self) -> bool {
         self.notification.once && self.ticket.is_some()
@@ -161,16 +174,12 @@ impl Batch {
             && self.entries.len() + next.entries.len() <= max_batch
             && (Arc::ptr_eq(&self.frame, &next.frame) || self.frame.goes_with(&next.frame))
             // The edge answers by id.
-            && !next.entries.iter().any(|one| self.has(&one.notification.id));
+            && !next.entries.iter().any(|one| self.entries.iter().any(|other| one.has_id_of(other)));
         if !fits {
             return Err(next);
         }
         self.entries.extend(next.entries);
         Ok(())
-    }
-
-    fn has(&self, id: &str) -> bool {
-        self.entries.iter().any(|entry| entry.notification.id == id)
     }
 
     /// The most attempts that one of them has behind it.
@@ -199,8 +208,7 @@ pub(super) fn cut(entries: Vec<Entry>, most: usize) -> Vec<Vec<Entry>> {
     }
     let mut lists: Vec<Vec<Entry>> = Vec::with_capacity(1);
     for entry in entries {
-        let id = &entry.notification.id;
-        match lists.last_mut().filter(|last| last.len() < most && last.iter().all(|one| one.notification.id != *id)) {
+        match lists.last_mut().filter(|last| last.len() < most && !last.iter().any(|one| one.has_id_of(&entry))) {
             Some(last) => last.push(entry),
             None => lists.push(vec![entry]),
         }

@@ -253,22 +253,13 @@ impl Queue {
     }
 
     /// Takes notifications over.
-    pub(super) fn accept(
-        &mut self,
-        frame: Frame,
-        notifications: Vec<Notification>,
-        tickets: Option<Vec<Ticket>>,
-        wall_ms: i64,
-        now: Instant,
-    ) {
-        let count = notifications.len() as u64;
+    pub(super) fn accept(&mut self, frame: &Arc<Frame>, entries: Vec<Entry>, now: Instant) {
+        let count = entries.len() as u64;
         self.counts.accepted += count;
         self.counts.pending += count;
-        let mut tickets = tickets.into_iter().flatten();
-        let entries = notifications.into_iter().map(|notification| (notification, tickets.next()));
         let hurries = self.waiting >= self.policy.pressure;
         let due = if hurries { now } else { after(now, self.policy.linger) };
-        self.enter(frame, entries, wall_ms, due, now);
+        self.enter(frame, entries, due, now);
     }
 
     /// Takes over what a spool has kept. `lost` has what cannot be sent again, since it may have been counted.
@@ -283,38 +274,34 @@ impl Queue {
         let count = (kept.len() + lost.len()) as u64;
         self.counts.recovered += count;
         self.counts.pending += count;
-        if !lost.is_empty() {
-            let entries = lost.into_iter().map(|lost| self.entry(lost, accepted_ms)).collect();
-            self.settle(&Arc::new(frame.clone()), entries, Outcome::Dropped(Reason::OutcomeUnknown));
-        }
-        if !kept.is_empty() {
-            self.enter(frame, kept, accepted_ms, now, now);
-        }
-    }
-
-    fn entry(&mut self, (notification, ticket): (Notification, Option<Ticket>), accepted_ms: i64) -> Entry {
-        let number = self.next_number;
-        self.next_number += 1;
-        Entry { notification, number, accepted_ms, attempts: 0, ticket, refusal: None, vouched: false }
-    }
-
-    fn enter(
-        &mut self,
-        frame: Frame,
-        notifications: impl IntoIterator<Item = (Notification, Option<Ticket>)>,
-        accepted_ms: i64,
-        due: Instant,
-        now: Instant,
-    ) {
         let frame = Arc::new(frame);
-        let entries: Vec<Entry> = notifications.into_iter().map(|one| self.entry(one, accepted_ms)).collect();
+        let entry = |(notification, ticket)| Entry::new(notification, ticket, accepted_ms);
+        let mut lost: Vec<Entry> = lost.into_iter().map(entry).collect();
+        self.number(&mut lost);
+        self.settle(&frame, lost, Outcome::Dropped(Reason::OutcomeUnknown));
+        let kept: Vec<Entry> = kept.into_iter().map(entry).collect();
+        if !kept.is_empty() {
+            self.enter(&frame, kept, now, now);
+        }
+    }
+
+    fn number(&mut self, entries: &mut [Entry]) {
+        for entry in entries {
+            entry.number = self.next_number;
+            self.next_number += 1;
+        }
+    }
+
+    fn enter(&mut self, frame: &Arc<Frame>, mut entries: Vec<Entry>, due: Instant, now: Instant) {
+        self.number(&mut entries);
         self.waiting += entries.len();
+        let accepted_ms = entries.iter().map(|entry| entry.accepted_ms).min().unwrap_or(i64::MAX);
         self.oldest_ms = self.oldest_ms.min(accepted_ms);
         let key = Arc::clone(&frame.session_id);
         let session = self.sessions.entry(Arc::clone(&key)).or_default();
         let was_next = session.next().map(|batch| batch.due);
         for part in cut(entries, self.policy.max_batch) {
-            let part = Batch::new(Arc::clone(&frame), part, due);
+            let part = Batch::new(Arc::clone(frame), part, due);
             // What goes out together waits together: it needs its surroundings once.
             let left = match session.ordered.back_mut() {
                 Some(last) => last.absorb(part, self.policy.max_batch).err(),

@@ -50,7 +50,8 @@ impl Scene {
             own_id: None,
         };
         let notification = |id: char| Notification { id: id.into(), text: "{}".into(), once: id.is_ascii_uppercase() };
-        self.queue.accept(frame, ids.chars().map(notification).collect(), None, self.wall_ms, self.now);
+        let entries = ids.chars().map(|id| Entry::new(notification(id), None, self.wall_ms)).collect();
+        self.queue.accept(&Arc::new(frame), entries, self.now);
     }
 
     fn take(&mut self) -> Option<Batch> {

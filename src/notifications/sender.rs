@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::batch::{Notification, Submission};
+use super::batch::{Entry, Notification, Submission};
 use super::durable::{Keeper, Store};
 use super::queue::{Policy, Queue, QueueStats};
 use super::worker::{Settings, Shared, report_no_thread};
@@ -99,20 +99,26 @@ impl Sender {
         }
         let count = notifications.len() as u64;
         let now = Instant::now();
+        // Made, and where the queue has no use for it freed, without the lock.
+        let frame = Arc::new(frame);
+        let mut written = tickets.iter().flatten().copied();
+        let entries: Vec<Entry> =
+            notifications.into_iter().map(|one| Entry::new(one, written.next(), wall_ms)).collect();
+        let back = |entries: Vec<Entry>| entries.into_iter().map(|entry| entry.notification).collect();
         let mut state = lock(&shared.state);
         if state.closing {
             drop(state);
-            if let (Some(store), Some(tickets)) = (&shared.settings.store, tickets) {
-                store.finish(&tickets);
+            if let (Some(store), Some(tickets)) = (&shared.settings.store, &tickets) {
+                store.finish(tickets);
             }
-            return refuse(TargetError::closed(), notifications);
+            return refuse(TargetError::closed(), back(entries));
         }
         let pending = state.queue.counts().pending;
         if shared.settings.store.is_none() && pending.saturating_add(count) > shared.settings.max_queued {
             drop(state);
-            return refuse(TargetError::queue_full(pending, count, shared.settings.max_queued), notifications);
+            return refuse(TargetError::queue_full(pending, count, shared.settings.max_queued), back(entries));
         }
-        state.queue.accept(frame, notifications, tickets, wall_ms, now);
+        state.queue.accept(&frame, entries, now);
         let failure = shared.start_worker(&mut state).err();
         let wakes = state.has_to_wake(now);
         drop(state);

@@ -202,7 +202,7 @@ fn measure_tail(
                 let begun = Instant::now();
                 while begun.elapsed() < Duration::from_micros(1) {}
             });
-            let _ = over.store(true, Relaxed);
+            over.store(true, Relaxed);
         });
     }
     latencies.print(name, 1, "");

@@ -1,6 +1,9 @@
 //! The queue: what waits, by session, what may go out next, and what an answer makes of it. It knows neither threads
 //! nor the network nor a clock; what it has decided stands in its outbox until somebody tells it.
 
+mod expiry;
+mod hurry;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -15,8 +18,9 @@ use crate::error::DeliveryCounts;
 use crate::json::ObjectWriter;
 use crate::transport::retry::backoff;
 
-/// Sessions that are looked at in one go: whoever enqueues waits for the lock meanwhile.
-const AT_ONCE: usize = 256;
+/// Sessions, or notifications where they are looked at one by one, of one go: whoever enqueues waits for the lock
+/// meanwhile.
+const AT_ONCE: usize = 512;
 
 /// How a client's background queue stands. `accepted` and `recovered` are together the sum of the next four.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -695,82 +699,6 @@ impl Queue {
         self.put_back(batch);
     }
 
-    /// How long until something expires.
-    pub(super) fn until_expiry(&self, wall_ms: i64) -> Option<Duration> {
-        if self.waiting == 0 || self.stopped || self.policy.time_to_live == i64::MAX {
-            return None;
-        }
-        if self.is_sweeping() {
-            return Some(Duration::ZERO);
-        }
-        // A clock that was set back counts as no time passed.
-        let age = wall_ms.saturating_sub(self.oldest_ms).max(0);
-        let left = self.policy.time_to_live.saturating_sub(age).max(0);
-        Some(Duration::from_millis(left.unsigned_abs()))
-    }
-
-    /// Whether some sessions are still to be searched for what has expired.
-    pub(super) fn is_sweeping(&self) -> bool {
-        !self.sweep.is_empty()
-    }
-
-    /// Gives up what has waited too long, whether or not its turn comes; of so many sessions in one go.
-    pub(super) fn expire(&mut self, wall_ms: i64) {
-        if self.until_expiry(wall_ms).is_none_or(|left| !left.is_zero()) {
-            return;
-        }
-        if self.sweep.is_empty() {
-            // What is met on the way counts, and what comes meanwhile.
-            self.oldest_ms = i64::MAX;
-            self.expire_held(wall_ms);
-            self.sweep = self.sessions.keys().cloned().collect();
-        }
-        for key in self.sweep.split_off(self.sweep.len().saturating_sub(AT_ONCE)) {
-            self.expire_of(&key, wall_ms);
-        }
-    }
-
-    fn expire_held(&mut self, wall_ms: i64) {
-        let mut held = Vec::new();
-        for batch in self.faults.families.values_mut().flat_map(|faulty| &mut faulty.waiting) {
-            let late = split_off(&mut batch.entries, |entry| self.policy.is_expired(entry, wall_ms));
-            held.push((Arc::clone(&batch.frame), late));
-            self.oldest_ms = self.oldest_ms.min(batch.oldest_ms());
-        }
-        for (frame, late) in held {
-            self.waiting -= late.len();
-            self.settle(&frame, late, Outcome::Dropped(Reason::Expired));
-        }
-        self.faults.families.retain(|_, faulty| {
-            faulty.waiting.retain(|batch| !batch.entries.is_empty());
-            faulty.in_flight || !faulty.waiting.is_empty()
-        });
-    }
-
-    fn expire_of(&mut self, key: &Arc<str>, wall_ms: i64) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        let mut late = Vec::new();
-        for batch in session.batches() {
-            let entries = split_off(&mut batch.entries, |entry| self.policy.is_expired(entry, wall_ms));
-            if !entries.is_empty() {
-                late.push((Arc::clone(&batch.frame), entries));
-            }
-            self.oldest_ms = self.oldest_ms.min(batch.oldest_ms());
-        }
-        if late.is_empty() {
-            return;
-        }
-        let empty: Vec<Batch> = session.drop_empty();
-        for (frame, entries) in late {
-            self.waiting -= entries.len();
-            self.settle(&frame, entries, Outcome::Dropped(Reason::Expired));
-        }
-        for batch in empty {
-            self.leave_search(&batch);
-        }
-        self.schedule(key);
-    }
-
     /// Begins to count what becomes of all that is pending.
     pub(super) fn watch(&mut self) -> u64 {
         self.last_watch += 1;
@@ -787,48 +715,6 @@ impl Queue {
 
     pub(super) fn end_watch(&mut self, id: u64) {
         self.watches.retain(|watch| watch.id != id);
-    }
-
-    /// Somebody waits for delivery: nothing lingers, and what waits for another attempt gets it now, as far as the edge
-    /// has not asked for more time. Sessions hear of it when there is somebody to serve them: see
-    /// [`Queue::give_turns_anew`].
-    pub(super) fn hurry(&mut self, now: Instant) {
-        let pause = self.policy.retry.base_delay;
-        let again = self.hurried.is_none_or(|last| now.saturating_duration_since(last) >= pause);
-        if again {
-            self.hurried = Some(now);
-        }
-        for faulty in self.faults.families.values_mut().filter(|_| again) {
-            faulty.due = faulty.due.min(now);
-        }
-        for host in self.hosts.values_mut() {
-            host.hurry(now, again, self.last_turn);
-        }
-        for key in self.out.clone() {
-            self.hurry_session(&key, again, now);
-        }
-    }
-
-    fn hurry_session(&mut self, key: &Arc<str>, again: bool, now: Instant) {
-        for batch in self.sessions.get_mut(key).into_iter().flat_map(Session::batches) {
-            if again || !batch.tried {
-                batch.due = batch.due.min(batch.not_before.map_or(now, |not_before| not_before.max(now)));
-            }
-        }
-        self.schedule(key);
-    }
-
-    /// Lets some of those sessions hear of a hurry that it was about.
-    fn give_turns_anew(&mut self, now: Instant) {
-        for _ in 0..AT_ONCE {
-            let mut asked = self.hosts.values_mut().filter(|host| host.opens(now).is_some_and(|opens| opens <= now));
-            let Some((turn, again, last_turn)) = asked.find_map(Host::next_hurried) else { return };
-            let Reverse((_, turn, key)) = turn;
-            // Not if it had another one even then.
-            if self.sessions.get(&key).is_some_and(|session| session.turn == turn || session.turn > last_turn) {
-                self.hurry_session(&key, again, now);
-            }
-        }
     }
 
     /// From here on nothing goes out. Without a spool what waits is given up.

@@ -20,7 +20,11 @@ use crate::transport::retry::backoff;
 
 /// Sessions, or notifications where they are looked at one by one, of one go: whoever enqueues waits for the lock
 /// meanwhile.
-const AT_ONCE: usize = 512;
+const AT_ONCE: usize = 256;
+
+/// Sessions that the table has room for from the first on. A table that grows is copied under the lock, and at this size
+/// that takes a millisecond; what is not used of it takes no memory but its addresses.
+const SESSIONS: usize = 10_000;
 
 /// How a client's background queue stands. `accepted` and `recovered` are together the sum of the next four.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -158,7 +162,8 @@ struct Watch {
 #[derive(Debug)]
 pub(super) struct Queue {
     policy: Policy,
-    sessions: HashMap<Arc<str>, Session>,
+    /// Boxed, so that the table is small.
+    sessions: HashMap<Arc<str>, Box<Session>>,
     /// By cluster; the default host has no name.
     hosts: BTreeMap<String, Host>,
     faults: Faults,
@@ -302,6 +307,9 @@ impl Queue {
         let accepted_ms = entries.iter().map(|entry| entry.accepted_ms).min().unwrap_or(i64::MAX);
         self.oldest_ms = self.oldest_ms.min(accepted_ms);
         let key = Arc::clone(&frame.session_id);
+        if self.sessions.capacity() == 0 {
+            self.sessions.reserve(SESSIONS);
+        }
         let session = self.sessions.entry(Arc::clone(&key)).or_default();
         let was_next = session.next().map(|batch| batch.due);
         for part in cut(entries, self.policy.max_batch) {
@@ -395,7 +403,7 @@ impl Queue {
             let Some(Reverse((_, turn, key))) = self.hosts.get_mut(&host).and_then(|host| host.turns.pop()) else {
                 continue;
             };
-            let is_his_turn = |session: &&mut Session| session.turn == turn && !session.in_flight;
+            let is_his_turn = |session: &&mut Box<Session>| session.turn == turn && !session.in_flight;
             let Some(session) = self.sessions.get_mut(&key).filter(is_his_turn) else { continue };
             let Some(batch) = session.take_next() else { continue };
             self.waiting -= batch.entries.len();
@@ -725,7 +733,7 @@ impl Queue {
         self.hosts.clear();
         self.sweep.clear();
         let held = self.faults.families.drain().flat_map(|(_, faulty)| faulty.waiting);
-        let left: Vec<Batch> = self.sessions.values_mut().flat_map(Session::drain).chain(held).collect();
+        let left: Vec<Batch> = self.sessions.values_mut().flat_map(|session| session.drain()).chain(held).collect();
         self.sessions.retain(|_, session| session.in_flight);
         self.waiting = 0;
         for (frame, entries) in self.faults.end_searches() {

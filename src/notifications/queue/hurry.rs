@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::circuit::Host;
-use super::{AT_ONCE, Queue, Session};
+use super::{AT_ONCE, Queue};
 
 impl Queue {
     /// Somebody waits for delivery: nothing lingers, and what waits for another attempt gets it now, as far as the edge
@@ -30,7 +30,7 @@ impl Queue {
     }
 
     fn hurry_session(&mut self, key: &Arc<str>, again: bool, now: Instant) {
-        for batch in self.sessions.get_mut(key).into_iter().flat_map(Session::batches) {
+        for batch in self.sessions.get_mut(key).into_iter().flat_map(|session| session.batches()) {
             if again || !batch.tried {
                 batch.due = batch.due.min(batch.not_before.map_or(now, |not_before| not_before.max(now)));
             }

@@ -1,5 +1,7 @@
 //! An allocator that counts while it is told to, and is the system's otherwise.
 
+#![allow(dead_code, reason = "each of the benchmarks that share this uses some of it")]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 

@@ -1,6 +1,8 @@
 //! The C ABI as a program finds it that loads the shared library, and as it is linked into this program, where its
 //! allocations can be counted.
 
+#![allow(dead_code, reason = "each of the benchmarks that share this calls some of it")]
+
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +12,7 @@ type Create = unsafe extern "C" fn(*const c_char, *mut *mut c_void, *mut *mut c_
 type Offers = unsafe extern "C" fn(*mut c_void, *const c_char, *mut *mut c_char) -> i32;
 type Attributes = unsafe extern "C" fn(*mut c_void, *const c_char, *const c_char, *mut *mut c_char) -> i32;
 type Ask = unsafe extern "C" fn(*mut c_void, *mut *mut c_char) -> i32;
+type Flush = unsafe extern "C" fn(*mut c_void, u64, *mut *mut c_char) -> i32;
 type FreeClient = unsafe extern "C" fn(*mut c_void);
 type FreeString = unsafe extern "C" fn(*mut c_char);
 
@@ -19,6 +22,8 @@ pub struct Library {
     create: Create,
     offers: Offers,
     attributes: Attributes,
+    enqueue: Offers,
+    flush: Flush,
     refresh: Ask,
     stats: Ask,
     free_client: FreeClient,
@@ -40,6 +45,12 @@ mod linked {
             options: *const c_char,
             result: *mut *mut c_char,
         ) -> i32;
+        pub fn target_enqueue_notifications(
+            client: *mut c_void,
+            options: *const c_char,
+            result: *mut *mut c_char,
+        ) -> i32;
+        pub fn target_flush(client: *mut c_void, timeout_ms: u64, result: *mut *mut c_char) -> i32;
         pub fn target_client_refresh(client: *mut c_void, result: *mut *mut c_char) -> i32;
         pub fn target_client_stats(client: *mut c_void, result: *mut *mut c_char) -> i32;
         pub fn target_client_free(client: *mut c_void);
@@ -54,6 +65,8 @@ impl Library {
             create: linked::target_client_create,
             offers: linked::target_get_offers,
             attributes: linked::target_get_attributes,
+            enqueue: linked::target_enqueue_notifications,
+            flush: linked::target_flush,
             refresh: linked::target_client_refresh,
             stats: linked::target_client_stats,
             free_client: linked::target_client_free,
@@ -80,6 +93,8 @@ impl Library {
                 create: std::mem::transmute::<*mut c_void, Create>(symbol(c"target_client_create")?),
                 offers: std::mem::transmute::<*mut c_void, Offers>(symbol(c"target_get_offers")?),
                 attributes: std::mem::transmute::<*mut c_void, Attributes>(symbol(c"target_get_attributes")?),
+                enqueue: std::mem::transmute::<*mut c_void, Offers>(symbol(c"target_enqueue_notifications")?),
+                flush: std::mem::transmute::<*mut c_void, Flush>(symbol(c"target_flush")?),
                 refresh: std::mem::transmute::<*mut c_void, Ask>(symbol(c"target_client_refresh")?),
                 stats: std::mem::transmute::<*mut c_void, Ask>(symbol(c"target_client_stats")?),
                 free_client: std::mem::transmute::<*mut c_void, FreeClient>(symbol(c"target_client_free")?),
@@ -161,6 +176,33 @@ impl Client {
         let mut result = std::ptr::null_mut();
         // SAFETY: as above.
         unsafe { (self.library.attributes)(self.client, names.as_ptr(), options.as_ptr(), &mut result) };
+        self.library.take(result)
+    }
+
+    /// Calls and frees the result, as a host does. Whether the notifications were taken.
+    pub fn enqueue(&self, options: &CStr) -> bool {
+        let mut result = std::ptr::null_mut();
+        // SAFETY: as above.
+        unsafe {
+            let status = (self.library.enqueue)(self.client, options.as_ptr(), &mut result);
+            (self.library.free_string)(result);
+            status == OK
+        }
+    }
+
+    /// Calls and copies the result, be it an error object.
+    pub fn enqueue_text(&self, options: &CStr) -> String {
+        let mut result = std::ptr::null_mut();
+        // SAFETY: as above.
+        unsafe { (self.library.enqueue)(self.client, options.as_ptr(), &mut result) };
+        self.library.take(result)
+    }
+
+    /// The counts, be it in an error object.
+    pub fn flush(&self, timeout_ms: u64) -> String {
+        let mut result = std::ptr::null_mut();
+        // SAFETY: as above.
+        unsafe { (self.library.flush)(self.client, timeout_ms, &mut result) };
         self.library.take(result)
     }
 

@@ -1,5 +1,7 @@
 //! Rounds, medians, and what the system says about this process.
 
+#![allow(dead_code, reason = "each of the benchmarks that share this uses some of it")]
+
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 

@@ -417,7 +417,7 @@ impl TargetClient {
         if shared.calls.is_closed() {
             return Err(TargetError::closed());
         }
-        complete("flush", shared.notifications.flush(timeout))
+        complete("flush: notifications still pending", true, shared.notifications.flush(timeout))
     }
 
     /// Ends the client: new calls are refused, those in flight may end by the deadline and are ended after it. What is
@@ -438,13 +438,13 @@ impl TargetClient {
             let _muted = log::mute();
             Shared::closed_in_child(&self.config, (self.connect)())
         })?;
-        complete("close", shared.end_calls(timeout))
+        complete("closed; left in the spool for the next client", false, shared.end_calls(timeout))
     }
 }
 
 /// Counts with a rest are an error.
-fn complete(what: &str, counts: DeliveryCounts) -> Result<DeliveryCounts, TargetError> {
-    if counts.pending == 0 { Ok(counts) } else { Err(TargetError::undelivered(what, counts)) }
+fn complete(message: &str, retryable: bool, counts: DeliveryCounts) -> Result<DeliveryCounts, TargetError> {
+    if counts.pending == 0 { Ok(counts) } else { Err(TargetError::undelivered(message, retryable, counts)) }
 }
 
 impl Drop for TargetClient {

@@ -508,17 +508,16 @@ impl TargetError {
         let mut error = TargetError::http(status, api_message, true);
         let details = error.details_mut();
         details.message.push_str(
-            "; each notification of the request alone was refused, so the fault is in the organization, property or \
-             context that they share: they stay pending",
+            "; none of the request was accepted, so the fault may be in the organization, property or context that its \
+             notifications share: they stay pending until something like them is accepted",
         );
         error
     }
 
     /// What a flush or a close has not delivered in its time.
-    pub(crate) fn undelivered(what: &str, counts: DeliveryCounts) -> Self {
-        let mut details =
-            ErrorDetails::new(Phase::Queue, format!("{what}: {} notifications are pending", counts.pending));
-        details.retryable = true;
+    pub(crate) fn undelivered(message: &str, retryable: bool, counts: DeliveryCounts) -> Self {
+        let mut details = ErrorDetails::new(Phase::Queue, format!("{message}: {}", counts.pending));
+        details.retryable = retryable;
         TargetError::Pending(details).with_result(PartialResult::Counts(counts))
     }
 

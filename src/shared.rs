@@ -175,7 +175,7 @@ impl Shared {
         self.edge.events.begin_close();
         self.stop_background();
         // Calls may take all the time there is, and what lingers has none of its own.
-        self.notifications.hurry();
+        self.notifications.prepare_close();
         self.calls.close(timeout);
         self.executor.poke();
         // Whoever was ended returns at once; a callback of the host may take longer.

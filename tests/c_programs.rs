@@ -143,7 +143,8 @@ fn runs_under(
 fn forking_program_runs_well(name: &str, arguments: &[&str], under_valgrind: &[&str]) {
     let scratch = Scratch::new(name);
     let program = compiled_test_program(name, &scratch);
-    let start = || LocalEdge::start().unwrap();
+    // The tokens are those of the programs' own artifact.
+    let start = || LocalEdge::builder().accept_any_token(true).start().unwrap();
     runs_as_it_is(&start(), &program, &scratch, arguments, |_, _| {});
     runs_under(&["--leak-check=no"], start, &program, &scratch, under_valgrind, |_, _| {});
 }

@@ -104,8 +104,10 @@ pub extern "C" fn target_abi_version() -> u32 {
 ///                caller frees it with target_string_free. NULL is allowed.
 ///
 /// @return TARGET_OK.
+///         TARGET_ERR_INVALID_ARGUMENT, TARGET_ERR_INVALID_JSON: "config" is NULL, not UTF-8 or not JSON.
 ///         TARGET_ERR_INVALID_OPTIONS: a key is missing, unknown, given twice, of the wrong type or out of limits,
 ///         or "artifact_payload" cannot be used; "field" names it.
+///         TARGET_ERR_STORAGE: "spool_dir" cannot be opened.
 ///         TARGET_ERR_INTERNAL: the system gave no thread.
 ///         TARGET_ERR_UNSUPPORTED: the key asks for what this version does not have; "field" names it.
 #[unsafe(no_mangle)]
@@ -132,7 +134,8 @@ const NOT_READY: &str = "{\"ready\":false}";
 
 /// Ends a client. From now on new calls answer TARGET_ERR_CLOSED. Calls in flight may end within the time; after
 /// it they are ended with TARGET_ERR_CLOSED, their callbacks run as for any other error. What waits in the background
-/// is sent within the time, and dropped after it. A second or parallel close waits likewise and answers the same.
+/// is sent within the time; the rest stays in the spool, or is dropped where there is none. A second or parallel close
+/// waits likewise and answers the same.
 ///
 /// After it target_client_stats, target_request_wait, target_next_completion and target_next_event still work.
 /// The client still has to be freed.
@@ -144,6 +147,8 @@ const NOT_READY: &str = "{\"ready\":false}";
 ///                    target_string_free. NULL is allowed.
 ///
 /// @return TARGET_OK.
+///         TARGET_ERR_PENDING: closed, and notifications are left in the spool for the next client; the counts are in
+///         "result" of the error object.
 ///         TARGET_ERR_WOULD_DEADLOCK: called inside a callback of the library; nothing was closed.
 #[unsafe(no_mangle)]
 pub extern "C" fn target_client_close(
@@ -246,9 +251,9 @@ pub extern "C" fn target_client_refresh(client: *mut target_client, result: *mut
 /// The keys of "errors" are the values of "phase" in error objects, and only those that have occurred are there:
 /// "validate" counts calls that were refused, "decide" calls to be decided on this machine without an artifact, and
 /// "resolve", "connect", "tls", "proxy", "send", "receive" and "response" HTTP requests to delivery hosts that failed
-/// there, each attempt of a call.
+/// there, each attempt of a call and of the background queue; "queue" and "storage" enqueues that were not taken.
 ///
-/// A notification is counted in one of "notifications": in "acknowledged" when the edge's answer has its id, in
+/// A notification of a blocking call is counted in one of "notification_calls": in "acknowledged" when the edge's answer has its id, in
 /// "not_processed" when a successful answer leaves it out or it was never sent, in "rejected" when the edge refused
 /// the request, and in "unknown" when the request was sent and not answered.
 ///
@@ -633,7 +638,8 @@ pub extern "C" fn target_enqueue_notifications(
 }
 
 /// Delivers what is pending in the background queue when it is called, what is in flight included: nothing lingers, and
-/// what waits for another attempt gets one.
+/// what waits for another attempt gets one. The counts are of these notifications alone. Without a limit it does not wait
+/// for those that the edge refuses for what they share: they stay pending.
 ///
 /// @param client      The client. Must not be NULL.
 /// @param timeout_ms  0 only looks, TARGET_WAIT_FOREVER has no limit.

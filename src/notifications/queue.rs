@@ -273,6 +273,9 @@ impl Queue {
         let count = notifications.len() as u64;
         self.counts.accepted += count;
         self.counts.pending += count;
+        for watch in self.watches.iter_mut().filter(|watch| watch.below == u64::MAX) {
+            watch.counts.pending += count;
+        }
         let mut tickets = tickets.into_iter().flatten();
         let entries = notifications.into_iter().map(|notification| {
             let ticket = tickets.next();
@@ -844,10 +847,29 @@ impl Queue {
 
     /// Begins to count what becomes of all that is pending.
     pub(super) fn watch(&mut self) -> u64 {
+        self.watch_below(self.next_number)
+    }
+
+    /// The same, and of all that comes from now on.
+    pub(super) fn watch_all(&mut self) -> u64 {
+        self.watch_below(u64::MAX)
+    }
+
+    fn watch_below(&mut self, below: u64) -> u64 {
         self.last_watch += 1;
         let counts = DeliveryCounts { pending: self.counts.pending, ..Default::default() };
-        self.watches.push(Watch { id: self.last_watch, below: self.next_number, counts });
+        self.watches.push(Watch { id: self.last_watch, below, counts });
         self.last_watch
+    }
+
+    /// Whether nothing is left but what is refused whatever is in it, and has been tried since the last hurry.
+    pub(super) fn is_only_held(&self, now: Instant) -> bool {
+        let held = self.faults.families.values();
+        let waits = held.clone().map(|faulty| faulty.waiting.iter().map(|batch| batch.entries.len()).sum::<usize>());
+        !self.is_probing
+            && self.waiting > 0
+            && waits.sum::<usize>() == self.waiting
+            && held.clone().all(|faulty| faulty.due > now)
     }
 
     /// How it stands, and the number below which notifications are watched.

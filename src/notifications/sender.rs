@@ -166,11 +166,7 @@ impl Sender {
     pub(crate) fn close(&self, deadline: Option<Instant>) -> DeliveryCounts {
         let shared = &self.shared;
         let mut state = lock(&shared.state);
-        let watch = match state.at_close {
-            Some(watch) => watch,
-            None => state.queue.watch(),
-        };
-        state.at_close = Some(watch);
+        let watch = state.begin_close();
         state.closing = true;
         shared.hurry(&mut state);
         let state = shared.wait(state, watch, deadline);
@@ -183,9 +179,11 @@ impl Sender {
         counts
     }
 
-    /// Has everything that waits go out without lingering.
-    pub(crate) fn hurry(&self) {
-        self.shared.hurry(&mut lock(&self.shared.state));
+    /// Has everything that waits go out without lingering, while more may come: of calls that are still in flight.
+    pub(crate) fn prepare_close(&self) {
+        let mut state = lock(&self.shared.state);
+        state.begin_close();
+        self.shared.hurry(&mut state);
     }
 
     /// Ends the threads. Joins unless the calling thread may be waited for.

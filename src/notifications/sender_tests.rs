@@ -451,6 +451,22 @@ fn leftovers_wake_an_idle_worker() {
     second.stop(true);
 }
 
+/// It would be waited for as long as it lives.
+#[test]
+fn a_wait_without_a_limit_is_not_for_what_cannot_be_delivered_as_things_stand() {
+    let transport = Arc::new(Judging(Box::new(refusing("12")), Mutex::default()));
+    let (sender, _edge) = over_edge(Arc::clone(&transport) as _);
+    let sender = Arc::new(sender);
+    sender.submit(batch("one", "", "12")).unwrap();
+    let (tell, told) = mpsc::channel();
+    let flushing = Arc::clone(&sender);
+    std::thread::spawn(move || tell.send(flushing.flush(None)));
+    assert_eq!(told.recv_timeout(Duration::from_secs(30)).unwrap().pending, 2);
+    let counts = close_in_time(&sender, None);
+    assert_eq!((counts.dropped, counts.pending), (2, 0));
+    sender.stop(true);
+}
+
 #[test]
 fn what_comes_due_while_a_worker_is_busy_is_sent_by_another() {
     let transport = Scripted::new([]);

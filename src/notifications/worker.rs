@@ -58,8 +58,8 @@ pub(super) struct State {
     writing: usize,
     /// Set by the first close: no more is taken.
     pub closing: bool,
-    /// What became of all that was pending then.
-    pub at_close: Option<u64>,
+    /// What becomes of all that was pending then, and came after it.
+    at_close: Option<u64>,
     stopped: bool,
 }
 
@@ -203,7 +203,9 @@ impl Shared {
             let (counts, below) = state.queue.watched(watch);
             let is_out = state.in_flight.iter().any(|one| one.lowest < below);
             let is_over = counts.pending == 0 || state.queue.is_stopped();
-            if (is_over && !is_out) || state.running == 0 {
+            // Without a limit, what cannot be delivered as things stand would be waited for as long as it lives.
+            let is_vain = deadline.is_none() && state.queue.is_only_held(Instant::now());
+            if ((is_over || is_vain) && !is_out) || state.running == 0 {
                 return state;
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -364,6 +366,11 @@ impl State {
 }
 
 impl State {
+    /// What counts what becomes of all that is pending from the first close on.
+    pub(super) fn begin_close(&mut self) -> u64 {
+        *self.at_close.get_or_insert_with(|| self.queue.watch_all())
+    }
+
     /// Whether a worker has to be woken, now and by the caller, for what is due next. One that wakes in time anyhow finds
     /// it; so does one that was told to wake and has not come to it.
     pub(super) fn has_to_wake(&mut self, now: Instant) -> bool {

@@ -239,7 +239,7 @@ static void *keep_enqueueing(void *argument) {
 static void fork_among_busy_threads(const char *spool, long forks, long busy) {
     pthread_t threads[MOST_THREADS];
     long numbers[MOST_THREADS];
-    shared = client_with(spool, "\"max_queued\":100000000");
+    shared = client_with(spool, "\"max_queued\":100000000,\"spool_max_bytes\":8000000000");
     ready.value = over.value = taken.value = 0;
     edge_reset(edge);
     for (long i = 0; i < busy; i++) {

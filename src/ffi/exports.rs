@@ -253,9 +253,9 @@ pub extern "C" fn target_client_refresh(client: *mut target_client, result: *mut
 /// "resolve", "connect", "tls", "proxy", "send", "receive" and "response" HTTP requests to delivery hosts that failed
 /// there, each attempt of a call and of the background queue; "queue" and "storage" enqueues that were not taken.
 ///
-/// A notification of a blocking call is counted in one of "notification_calls": in "acknowledged" when the edge's answer has its id, in
-/// "not_processed" when a successful answer leaves it out or it was never sent, in "rejected" when the edge refused
-/// the request, and in "unknown" when the request was sent and not answered.
+/// A notification of a blocking call is counted in one of "notification_calls": in "acknowledged" when the edge's answer
+/// has its id, in "not_processed" when a successful answer leaves it out or it was never sent, in "rejected" when the
+/// edge refused the request, and in "unknown" when the request was sent and not answered.
 ///
 /// "artifact" is null for a server-side client. While there is no artifact, its "version", "etag", "age_ms" and
 /// "checked_ms" are null.
@@ -638,8 +638,8 @@ pub extern "C" fn target_enqueue_notifications(
 }
 
 /// Delivers what is pending in the background queue when it is called, what is in flight included: nothing lingers, and
-/// what waits for another attempt gets one. The counts are of these notifications alone. Without a limit it does not wait
-/// for those that the edge refuses for what they share: they stay pending.
+/// what waits for another attempt gets one. The counts are of these notifications alone. Without a limit it does not
+/// wait for those that the edge refuses for what they share: they stay pending.
 ///
 /// @param client      The client. Must not be NULL.
 /// @param timeout_ms  0 only looks, TARGET_WAIT_FOREVER has no limit.

@@ -1,14 +1,19 @@
 //! The queue: what waits, by session, what may go out next, and what an answer makes of it. It knows neither threads
 //! nor the network nor a clock; what it has decided stands in its outbox until somebody tells it.
 
+mod expiry;
+mod hurry;
+mod landing;
+mod ways;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::batch::{Batch, Entry, Family, Frame, Notification, Refusal, Spooled, cut};
+use super::batch::{Batch, Entry, Frame, Notification, Refusal, Spooled, cut};
 use super::circuit::Host;
-use super::faults::{Faults, Faulty, Found};
+use super::faults::Faults;
 use super::spool::Ticket;
 use crate::config::RetryPolicy;
 use crate::error::DeliveryCounts;
@@ -407,64 +412,6 @@ impl Queue {
         }
     }
 
-    /// A batch whose surroundings are refused, to find out whether they still are: one at a time.
-    fn take_probe(&mut self, wall_ms: i64, now: Instant) -> Option<Batch> {
-        while !self.is_probing {
-            let families = self.faults.families.iter().filter(|(_, faulty)| faulty.due <= now);
-            let may_go = |(family, faulty): (&Family, &Faulty)| {
-                let (at, opens) = self.next_probe(faulty, now)?;
-                (opens <= now).then_some((faulty.due, *family, at))
-            };
-            let (_, family, at) = families.filter_map(may_go).min()?;
-            let batch = self.faults.families.get_mut(&family).and_then(|faulty| faulty.waiting.remove(at))?;
-            self.waiting -= batch.entries.len();
-            if let Some(mut batch) = self.still_in_time(batch, wall_ms) {
-                self.is_probing = true;
-                self.probed_last = true;
-                batch.probe = true;
-                self.begin(&mut batch, now);
-                return Some(batch);
-            }
-            self.faults.forget(family);
-        }
-        None
-    }
-
-    /// Which batch of a family goes next, and from when on it may. Rather one of which nothing is known yet.
-    fn next_probe(&self, faulty: &Faulty, now: Instant) -> Option<(usize, Instant)> {
-        let is_free =
-            |batch: &Batch| self.sessions.get(&batch.frame.session_id).is_none_or(|session| !session.in_flight);
-        let is_unknown = |batch: &Batch| batch.entries.iter().any(|entry| entry.refusal.is_none());
-        let mut waiting = faulty.waiting.iter();
-        let unknown = waiting.position(|batch| is_unknown(batch) && is_free(batch));
-        let at = unknown.or_else(|| faulty.waiting.iter().position(is_free))?;
-        let (opens, _) = self.way(self.policy.host_of(&faulty.waiting.get(at)?.frame), now)?;
-        Some((at, opens))
-    }
-
-    /// When a batch for a cluster may go out, and whether to the default host instead. None while requests are out to try.
-    fn way(&self, cluster: &str, now: Instant) -> Option<(Instant, bool)> {
-        let opens = |name: &str| self.hosts.get(name).map_or(Some(now), |host| host.opens(now));
-        let own = opens(cluster);
-        if cluster.is_empty() || own == Some(now) {
-            return own.map(|opens| (opens, false));
-        }
-        match (own, opens("")) {
-            (Some(own), Some(default)) if own <= default => Some((own, false)),
-            (own, None) => own.map(|opens| (opens, false)),
-            (_, Some(default)) => Some((default, true)),
-        }
-    }
-
-    fn begin(&mut self, batch: &mut Batch, now: Instant) {
-        self.out.push(Arc::clone(&batch.frame.session_id));
-        self.sessions.entry(Arc::clone(&batch.frame.session_id)).or_default().in_flight = true;
-        let cluster = self.policy.host_of(&batch.frame);
-        batch.by_default = self.way(cluster, now).is_some_and(|(_, by_default)| by_default);
-        let host = if batch.by_default { "" } else { cluster };
-        self.hosts.entry(host.to_owned()).or_default().begin();
-    }
-
     /// The batch without what has expired.
     fn still_in_time(&mut self, mut batch: Batch, wall_ms: i64) -> Option<Batch> {
         let late = split_off(&mut batch.entries, |entry| self.policy.is_expired(entry, wall_ms));
@@ -513,203 +460,6 @@ impl Queue {
         batch
     }
 
-    /// What an answer makes of a batch that was on its way. Each of its notifications has its attempts counted.
-    /// `detour`: its cluster's host could not be reached, and the answer is the default host's.
-    pub(super) fn land(&mut self, mut batch: Batch, answer: Answer, detour: bool, now: Instant) {
-        let key = Arc::clone(&batch.frame.session_id);
-        if let Some(session) = self.sessions.get_mut(&key) {
-            session.in_flight = false;
-        }
-        self.out.retain(|out| *out != key);
-        batch.tried = true;
-        self.learn_of_hosts(&batch, &answer, detour, now);
-        let is_probe = std::mem::take(&mut batch.probe);
-        let family = is_probe.then(|| batch.frame.family());
-        self.is_probing &= !is_probe;
-        match answer {
-            Answer::Taken { missing } => self.taken(batch, &missing, now),
-            Answer::BadRequest(refusal) => self.bad_request(batch, refusal, now),
-            Answer::TooLarge(_) if batch.entries.len() > 1 => {
-                if let Some(search) = batch.search {
-                    self.faults.halved(search);
-                }
-                self.halve(batch, now);
-            }
-            Answer::TooLarge(refusal) | Answer::Refused(refusal) => {
-                self.leave_search(&batch);
-                self.settle(&batch.frame, batch.entries, Outcome::Rejected(refusal));
-            }
-            Answer::Later { maybe_counted, asked_for, .. } => {
-                if maybe_counted {
-                    let lost = split_off(&mut batch.entries, |entry| entry.notification.once);
-                    self.settle(&batch.frame, lost, Outcome::Dropped(Reason::OutcomeUnknown));
-                }
-                if batch.entries.is_empty() {
-                    self.leave_search(&batch);
-                } else {
-                    let asked_for = self.policy.wait_asked_for(asked_for);
-                    batch.not_before = Some(after(now, asked_for));
-                    batch.due = after(now, backoff(&self.policy.retry, batch.attempts().max(1)).max(asked_for));
-                    self.put_back(batch);
-                }
-            }
-        }
-        if let Some(family) = family {
-            self.faults.forget(family);
-        }
-        self.schedule(&key);
-    }
-
-    fn learn_of_hosts(&mut self, batch: &Batch, answer: &Answer, detour: bool, now: Instant) {
-        let retry = self.policy.retry;
-        let cluster = self.policy.host_of(&batch.frame);
-        if detour {
-            let host = self.hosts.entry(cluster.to_owned()).or_default();
-            host.failed(now, Duration::ZERO, |beyond| backoff(&retry, beyond));
-        }
-        let asked = if detour || batch.by_default { "" } else { cluster };
-        let host = self.hosts.entry(asked.to_owned()).or_default();
-        match answer {
-            Answer::Later { host_failed: true, asked_for, .. } => {
-                host.failed(now, self.policy.wait_asked_for(*asked_for), |beyond| backoff(&retry, beyond));
-            }
-            Answer::Later { .. } => host.no_answer_needed(),
-            _ => host.succeeded(),
-        }
-        self.hosts.retain(|_, host| !host.is_idle(now));
-    }
-
-    fn faulty(&mut self, batch: &Batch) -> Option<&mut Faulty> {
-        if self.faults.families.is_empty() {
-            return None;
-        }
-        self.faults.families.get_mut(&batch.frame.family())
-    }
-
-    fn taken(&mut self, mut batch: Batch, missing: &[String], now: Instant) {
-        let left_out = split_off(&mut batch.entries, |entry| missing.contains(&entry.notification.id));
-        let vouches = !batch.entries.is_empty();
-        if let Some(search) = batch.search.take() {
-            let found = self.faults.accepted(search);
-            self.found(found, now);
-        }
-        self.surroundings_are_good(&batch.frame, now);
-        self.settle(&batch.frame, std::mem::take(&mut batch.entries), Outcome::Acknowledged);
-        for mut entry in left_out {
-            entry.vouched |= vouches;
-            let mut single = batch.with(vec![entry], now);
-            single.alone = true;
-            single.due = after(now, backoff(&self.policy.retry, single.attempts().max(1)));
-            self.put_back(single);
-        }
-    }
-
-    fn bad_request(&mut self, mut batch: Batch, refusal: Refusal, now: Instant) {
-        let retry = self.policy.retry;
-        let count = batch.entries.len();
-        if let Some(faulty) = self.faulty(&batch) {
-            faulty.attempts = faulty.attempts.saturating_add(1);
-            faulty.due = after(now, backoff(&retry, faulty.attempts));
-            if let [only] = &mut batch.entries[..] {
-                only.refusal = Some(refusal);
-            }
-            return self.hold(batch);
-        }
-        let is_known_bad = batch.entries.iter().all(|entry| entry.vouched);
-        if self.stopped && !self.policy.durable && !is_known_bad {
-            // The searches have ended.
-            return self.put_back(batch);
-        }
-        if count > 1 {
-            match batch.search {
-                Some(search) => self.faults.halved(search),
-                None => batch.search = Some(self.faults.search(&batch.frame, 2)),
-            }
-            return self.halve(batch, now);
-        }
-        let Some(mut entry) = batch.entries.pop() else { return };
-        if entry.vouched {
-            self.leave_search(&batch);
-            return self.settle(&batch.frame, vec![entry], Outcome::Rejected(refusal));
-        }
-        entry.refusal = Some(refusal);
-        let found = match batch.search {
-            Some(search) => self.faults.refused(search, entry),
-            None => Found::SharedFault((Arc::clone(&batch.frame), vec![entry])),
-        };
-        self.found(found, now);
-    }
-
-    fn halve(&mut self, mut batch: Batch, now: Instant) {
-        let second = batch.entries.split_off(batch.entries.len().div_ceil(2));
-        let first = std::mem::take(&mut batch.entries);
-        self.put_back(batch.with(second, now));
-        self.put_back(batch.with(first, now));
-    }
-
-    fn leave_search(&mut self, batch: &Batch) {
-        if let Some(search) = batch.search {
-            let found = self.faults.left(search);
-            self.found(found, batch.due);
-        }
-    }
-
-    fn found(&mut self, found: Found<(Arc<Frame>, Vec<Entry>)>, now: Instant) {
-        match found {
-            Found::Nothing => {}
-            Found::Bad((frame, entries)) => self.reject_each(&frame, entries),
-            Found::SharedFault((frame, entries)) => self.hold_back(frame, entries, now),
-        }
-    }
-
-    fn reject_each(&mut self, frame: &Arc<Frame>, entries: Vec<Entry>) {
-        for mut entry in entries {
-            let refusal = entry.refusal.take().unwrap_or_default();
-            self.settle(frame, vec![entry], Outcome::Rejected(refusal));
-        }
-    }
-
-    fn hold_back(&mut self, frame: Arc<Frame>, entries: Vec<Entry>, now: Instant) {
-        let retry = self.policy.retry;
-        let refusal = entries.first().and_then(|entry| entry.refusal.clone()).unwrap_or_default();
-        let ids = super::batch::ids(&entries);
-        let mut is_new = false;
-        self.faults.families.entry(frame.family()).or_insert_with(|| {
-            is_new = true;
-            Faulty { attempts: 1, due: after(now, backoff(&retry, 1)), waiting: VecDeque::new() }
-        });
-        let mut batch = Batch::new(frame, entries, now);
-        batch.tried = true;
-        if is_new {
-            self.outbox.push(Told::SharedFault { ids, refusal });
-        }
-        self.hold(batch);
-    }
-
-    /// Something with these surroundings was taken: whoever is refused alone from now on is bad itself. What was refused
-    /// before may have been so for what is mended now, and is tried once more.
-    fn surroundings_are_good(&mut self, frame: &Frame, now: Instant) {
-        if self.faults.families.is_empty() {
-            return;
-        }
-        let Some(faulty) = self.faults.families.remove(&frame.family()) else { return };
-        for mut batch in faulty.waiting {
-            self.waiting -= batch.entries.len();
-            let key = Arc::clone(&batch.frame.session_id);
-            for mut entry in split_off(&mut batch.entries, |entry| entry.refusal.is_some()) {
-                entry.refusal = None;
-                entry.vouched = true;
-                let single = batch.with(vec![entry], now);
-                self.put_back(single);
-            }
-            if !batch.entries.is_empty() {
-                batch.due = now;
-                self.put_back(batch);
-            }
-            self.schedule(&key);
-        }
-    }
-
     /// Has it wait, before what came after it.
     fn put_back(&mut self, batch: Batch) {
         if self.stopped && !self.policy.durable {
@@ -748,17 +498,6 @@ impl Queue {
         self.outbox.push(Told::Settled(Settled { outcome, frame: Arc::clone(frame), entries }));
     }
 
-    /// When the next batch may go out, as things stand.
-    pub(super) fn soonest(&self, now: Instant) -> Option<Instant> {
-        if self.stopped {
-            return None;
-        }
-        let of_host = |(name, host): (&String, &Host)| Some(host.due(now)?.max(self.way(name, now)?.0));
-        let of_family = |faulty: &Faulty| Some(self.next_probe(faulty, now)?.1.max(faulty.due));
-        let families = self.faults.families.values().filter(|_| !self.is_probing).filter_map(of_family);
-        self.hosts.iter().filter_map(of_host).chain(families).min()
-    }
-
     /// Has what was taken out of a batch on its way wait beside it.
     pub(super) fn set_aside(&mut self, mut batch: Batch, now: Instant) {
         batch.search = None;
@@ -766,83 +505,6 @@ impl Queue {
         batch.setbacks = batch.setbacks.saturating_add(1);
         batch.due = after(now, backoff(&self.policy.retry, batch.setbacks));
         self.put_back(batch);
-    }
-
-    /// How long until something expires.
-    pub(super) fn until_expiry(&self, wall_ms: i64) -> Option<Duration> {
-        if self.waiting == 0 || self.stopped || self.policy.time_to_live == i64::MAX {
-            return None;
-        }
-        if self.is_sweeping() {
-            return Some(Duration::ZERO);
-        }
-        // A clock that was set back counts as no time passed.
-        let age = wall_ms.saturating_sub(self.oldest_ms).max(0);
-        let left = self.policy.time_to_live.saturating_sub(age).max(0);
-        Some(Duration::from_millis(left.unsigned_abs()))
-    }
-
-    /// Whether some sessions are still to be searched for what has expired.
-    pub(super) fn is_sweeping(&self) -> bool {
-        !self.sweep.is_empty()
-    }
-
-    /// Gives up what has waited too long, whether or not its turn comes; of so many sessions in one go.
-    pub(super) fn expire(&mut self, wall_ms: i64) {
-        if self.until_expiry(wall_ms).is_none_or(|left| !left.is_zero()) {
-            return;
-        }
-        if self.sweep.is_empty() {
-            // What is met on the way counts, and what comes meanwhile.
-            self.oldest_ms = i64::MAX;
-            self.expire_held(wall_ms);
-            self.sweep = self.sessions.keys().cloned().collect();
-        }
-        for key in self.sweep.split_off(self.sweep.len().saturating_sub(AT_ONCE)) {
-            self.expire_of(&key, wall_ms);
-        }
-    }
-
-    fn expire_held(&mut self, wall_ms: i64) {
-        let mut held = Vec::new();
-        for batch in self.faults.families.values_mut().flat_map(|faulty| &mut faulty.waiting) {
-            let late = split_off(&mut batch.entries, |entry| self.policy.is_expired(entry, wall_ms));
-            held.push((Arc::clone(&batch.frame), late));
-            self.oldest_ms = self.oldest_ms.min(batch.oldest_ms());
-        }
-        for (frame, late) in held {
-            self.waiting -= late.len();
-            self.settle(&frame, late, Outcome::Dropped(Reason::Expired));
-        }
-        for faulty in self.faults.families.values_mut() {
-            faulty.waiting.retain(|batch| !batch.entries.is_empty());
-        }
-        let is_probing = self.is_probing;
-        self.faults.families.retain(|_, faulty| is_probing || !faulty.waiting.is_empty());
-    }
-
-    fn expire_of(&mut self, key: &Arc<str>, wall_ms: i64) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        let mut late = Vec::new();
-        for batch in session.batches() {
-            let entries = split_off(&mut batch.entries, |entry| self.policy.is_expired(entry, wall_ms));
-            if !entries.is_empty() {
-                late.push((Arc::clone(&batch.frame), entries));
-            }
-            self.oldest_ms = self.oldest_ms.min(batch.oldest_ms());
-        }
-        if late.is_empty() {
-            return;
-        }
-        let empty: Vec<Batch> = session.drop_empty();
-        for (frame, entries) in late {
-            self.waiting -= entries.len();
-            self.settle(&frame, entries, Outcome::Dropped(Reason::Expired));
-        }
-        for batch in empty {
-            self.leave_search(&batch);
-        }
-        self.schedule(key);
     }
 
     /// Begins to count what becomes of all that is pending.
@@ -880,47 +542,6 @@ impl Queue {
 
     pub(super) fn end_watch(&mut self, id: u64) {
         self.watches.retain(|watch| watch.id != id);
-    }
-
-    /// Somebody waits for delivery: nothing lingers, and what waits for another attempt gets it now, as far as the edge
-    /// has not asked for more time. Sessions hear of it when there is somebody to serve them: see
-    /// [`Queue::give_turns_anew`].
-    pub(super) fn hurry(&mut self, now: Instant) {
-        let pause = self.policy.retry.base_delay;
-        let again = self.hurried.is_none_or(|last| now.saturating_duration_since(last) >= pause);
-        if again {
-            self.hurried = Some(now);
-        }
-        for faulty in self.faults.families.values_mut().filter(|_| again) {
-            faulty.due = faulty.due.min(now);
-        }
-        for host in self.hosts.values_mut() {
-            host.hurry(now, again, self.last_turn);
-        }
-        for key in self.out.clone() {
-            self.hurry_session(&key, again, now);
-        }
-    }
-
-    fn hurry_session(&mut self, key: &Arc<str>, again: bool, now: Instant) {
-        for batch in self.sessions.get_mut(key).into_iter().flat_map(Session::batches) {
-            if again || !batch.tried {
-                batch.due = batch.due.min(batch.not_before.map_or(now, |not_before| not_before.max(now)));
-            }
-        }
-        self.schedule(key);
-    }
-
-    /// Lets some of those sessions hear of a hurry that it was about.
-    fn give_turns_anew(&mut self, now: Instant) {
-        for _ in 0..AT_ONCE {
-            let Some((turn, again, last_turn)) = self.hosts.values_mut().find_map(Host::next_hurried) else { return };
-            let Reverse((_, turn, key)) = turn;
-            // Not if it had another one even then.
-            if self.sessions.get(&key).is_some_and(|session| session.turn == turn || session.turn > last_turn) {
-                self.hurry_session(&key, again, now);
-            }
-        }
     }
 
     /// From here on nothing goes out. Without a spool what waits is given up.

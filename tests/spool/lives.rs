@@ -59,8 +59,9 @@ fn an_outage_costs_nothing_but_time() {
     let edge = edge();
     let client = open(&edge, &directory);
     assert_eq!(queue_of(&client).recovered, 3000);
-    let counts = client.flush(Some(LONG)).unwrap();
-    assert_eq!(counts.acknowledged, 3000);
+    // Some may be delivered before the flush begins to count.
+    client.flush(Some(LONG)).unwrap();
+    assert_eq!((queue_of(&client).acknowledged, queue_of(&client).pending), (3000, 0));
     assert_eq!(processed(&edge).len(), 3000);
     assert_eq!((edge.report().visits.total, edge.report().duplicate_impressions), (3000, 0));
     client.close(Some(LONG)).unwrap();

@@ -16,8 +16,8 @@ fuzz_target!(|data: &[u8]| {
     let format = if data.starts_with(b"ATOD:") { ArtifactFormat::Bin } else { ArtifactFormat::Json };
     let read = replace_artifact(decider, data.to_vec(), format);
     if format == ArtifactFormat::Json {
-        // The other form of the same is the same.
-        assert_eq!(replace_artifact(other, masked(data), ArtifactFormat::Bin), read);
+        // The other form of the same is the same; of what is no JSON it says that the mask may be the wrong one.
+        assert_eq!(replace_artifact(other, masked(data), ArtifactFormat::Bin).is_ok(), read.is_ok());
     }
     match read {
         Err(reason) => {

@@ -575,12 +575,14 @@ impl TargetError {
     }
 
     /// The disk did not take what was to be spooled; nothing was taken.
+    #[cfg(feature = "spool")]
     pub(crate) fn spool_refused(what: &str, error: &std::io::Error) -> Self {
         let mut details = ErrorDetails::new(Phase::Storage, format!("the spool: {what} failed: {error}"));
         details.retryable = true;
         TargetError::Storage(details)
     }
 
+    #[cfg(feature = "spool")]
     pub(crate) fn spool_full(max_bytes: u64) -> Self {
         let message = format!("the spool is full: `notifications.spool_max_bytes` is {max_bytes}");
         let mut details = ErrorDetails::new(Phase::Queue, message);

@@ -224,6 +224,7 @@ fn full_executor() {
     });
 }
 
+#[cfg(feature = "spool")]
 #[test]
 fn bad_input() {
     let nothing_came = |_: &Run, edge: &LocalEdge| {
@@ -252,6 +253,7 @@ fn on_device() {
     });
 }
 
+#[cfg(feature = "spool")]
 #[test]
 fn queue() {
     test_program_runs_well("queue", |_, edge| assert_eq!(edge.waiting_faults(), 0));
@@ -386,6 +388,7 @@ fn example_on_device() {
     runs_under_valgrind(start, &program, &scratch, &[], examine);
 }
 
+#[cfg(feature = "spool")]
 #[test]
 fn example_queue() {
     let scratch = Scratch::new("queue-example");
@@ -431,6 +434,7 @@ fn example_server() {
     });
 }
 
+#[cfg(feature = "spool")]
 #[test]
 fn examples_say_what_is_wrong() {
     for (name, unreachable) in [
@@ -462,6 +466,7 @@ fn examples_say_what_is_wrong() {
 }
 
 /// As somebody would by hand, without cargo.
+#[cfg(feature = "spool")]
 #[test]
 fn make_builds_and_runs_the_examples() {
     let scratch = Scratch::new("make");

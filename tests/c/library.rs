@@ -46,9 +46,13 @@ fn build() -> Libraries {
     let target = places.next().unwrap_or_default();
 
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(CRATE).args(["build", "--lib", "--message-format=json", "--features", "capi"]);
-    if cfg!(feature = "local-edge") {
-        cargo.args(["--features", "local-edge"]);
+    cargo.current_dir(CRATE).args(["build", "--lib", "--message-format=json", "--no-default-features"]);
+    for (feature, is_on) in
+        [("capi", true), ("spool", cfg!(feature = "spool")), ("local-edge", cfg!(feature = "local-edge"))]
+    {
+        if is_on {
+            cargo.args(["--features", feature]);
+        }
     }
     cargo.args(["--profile", if profile == "debug" { "dev" } else { &profile }]);
     // A directory named like `x86_64-unknown-linux-gnu` between the target directory and the profile.

@@ -3,6 +3,7 @@
 //!
 //! What the pages say of configuration, options, results, errors and events is held against the code beside it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -171,6 +172,37 @@ fn json_snippets_are_json() {
     for Snippet { name, text } in snippets {
         let read = serde_json::from_str::<serde_json::Value>(&text);
         read.unwrap_or_else(|error| panic!("{name}: {error}: {text}"));
+    }
+}
+
+/// What stands in backticks in the first cells of a section's tables.
+fn first_cells(page: &str, from: &str, to: &str) -> BTreeSet<String> {
+    let page = std::fs::read_to_string(root().join("docs").join(page)).expect("a page");
+    let (_, rest) = page.split_once(&format!("\n## {from}\n")).expect("the section");
+    let (section, _) = rest.split_once(&format!("\n{to}\n")).expect("what follows it");
+    let cells = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    cells.flat_map(|cell| cell.split('`').step_by(2)).map(str::to_owned).collect()
+}
+
+/// Whoever changes over finds every key, option, member of a result and event, and the configuration as it was works.
+#[test]
+fn the_page_about_migrating_is_complete() {
+    let ours = |from: &str, to: &str| first_cells("configuration.md", from, to);
+    let there = |from: &str, to: &str| first_cells("migrating.md", from, to);
+    assert_eq!(
+        there("Configuration", "Other names of theirs:"),
+        ours("`target_client_create`", "## Options of a call")
+    );
+    assert_eq!(there("Options of a call", "## Functions"), ours("Options of a call", "## Results"));
+    let mut members = ours("Results", "| member of `meta` | content |");
+    assert!(members.remove("attributes"), "it is among the functions there");
+    assert_eq!(there("Results", "## Events"), members);
+    assert_eq!(there("Events", "## Log lines and telemetry"), first_cells("on-device.md", "Events", "## Counters"));
+
+    let page = std::fs::read_to_string(root().join("docs/migrating.md")).expect("a page");
+    for configuration in blocks(&page, "json") {
+        let read = adobe_target::ClientConfig::from_json(&configuration);
+        read.unwrap_or_else(|error| panic!("{error}: {configuration}"));
     }
 }
 

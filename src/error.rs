@@ -695,8 +695,10 @@ mod tests {
             TargetError::invalid_response("a"),
             TargetError::queue_full(1, 1, 1),
             TargetError::executor_full(1),
+            #[cfg(feature = "spool")]
             TargetError::spool_full(1),
             TargetError::storage("a"),
+            #[cfg(feature = "spool")]
             TargetError::spool_refused("a", &std::io::ErrorKind::Other.into()),
             TargetError::closed(),
             TargetError::internal("a"),

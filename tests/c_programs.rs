@@ -148,6 +148,10 @@ fn forking_program_runs_well(name: &str, arguments: &[&str], under_valgrind: &[&
     let program = compiled_test_program(name, &scratch);
     // The tokens are those of the programs' own artifact.
     let start = || LocalEdge::builder().accept_any_token(true).start().unwrap();
+    if Sanitizer::chosen() == Some(Sanitizer::Thread) {
+        // It does not support threads in the child of a process that had some.
+        return;
+    }
     if Sanitizer::chosen().is_some() {
         let options = std::env::var("ASAN_OPTIONS").unwrap_or_default();
         let mut sanitized = Command::new(&program);

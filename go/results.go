@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
+//go:build cgo
+
 package adobetarget
 
 import (

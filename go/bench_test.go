@@ -22,7 +22,7 @@ func BenchmarkVersion(b *testing.B) {
 func BenchmarkEnqueueNotifications(b *testing.B) {
 	edge := startEdge(b, "--accept-any-token")
 	config := edge.config()
-	config.Notifications.MaxQueued = 1 << 40
+	config.Notifications.MaxQueued = 1 << 30
 	config.Notifications.FlushInterval = Duration(time.Hour)
 	config.CloseTimeout = Duration(0)
 	client := edge.client(config)

@@ -20,8 +20,8 @@ const (
 	sendNotifications
 )
 
-// calls are those that were started and are waited for. One poller, which is one thread, takes the finished ones; it runs
-// no code of the caller's. A goroutine that waits holds no thread.
+// calls are those that were started and are waited for. One poller, which is one thread, takes the finished ones; it
+// runs no code of the caller's. A goroutine that waits holds no thread.
 type calls struct {
 	mutex sync.Mutex
 	// waiting has the channels of those who wait; each has room for its one outcome.
@@ -104,10 +104,11 @@ func (c *calls) forget(id uint64) {
 }
 
 const (
-	// graceOfDeadline is how much later than the context's the library's deadline may strike before the call is cancelled.
+	// graceOfDeadline is how much later than the context's the library's deadline may strike before the call is
+	// cancelled.
 	graceOfDeadline = 200 * time.Millisecond
-	// lookInterval is how often a call is looked after by its handle: the library keeps a bounded number of finished calls,
-	// and forgets the oldest when the poller gets no processor for long.
+	// lookInterval is how often a call is looked after by its handle: the library keeps a bounded number of finished
+	// calls, and forgets the oldest when the poller gets no processor for long.
 	lookInterval = 2 * time.Second
 )
 
@@ -132,16 +133,16 @@ func (c *Client) call(ctx context.Context, operation operation, mboxes []string,
 	if operation == getAttributes {
 		names = append(appendStrings(make([]byte, 0, 64), mboxes), 0)
 	}
-	if err := c.direct.take(ctx, c.closing); err != nil {
+	if err := c.inside[starting].take(ctx, c.closing); err != nil {
 		return nil, err
 	}
 	if c.decidesHere(operation, options, text) {
 		answer := c.native.run(operation, names, text)
-		c.direct.give()
+		c.inside[starting].give()
 		return answer.result(ctx, isContexts)
 	}
 	request, id, answer := c.native.start(operation, names, text)
-	c.direct.give()
+	c.inside[starting].give()
 	if answer.status != 0 {
 		return nil, answer.failure()
 	}

@@ -44,17 +44,19 @@ type Client struct {
 	calls  calls
 	events events
 
-	// direct limits the threads of what is quick: enqueues, decisions on this machine, the start of other calls.
-	direct slots
-	// blocking limits the threads of calls that block, by kind.
-	blocking [kindsOfBlocking]slots
+	// inside limits the threads that are inside the library, by kind of call.
+	inside [kinds]slots
 }
 
 const (
-	flushing = iota
+	// starting is quick: decisions on this machine, and the start of other calls.
+	starting = iota
+	// enqueuing may wait for a disk.
+	enqueuing
+	flushing
 	waitingReady
 	refreshing
-	kindsOfBlocking
+	kinds
 )
 
 const closingMark = int64(1) << 62
@@ -63,7 +65,8 @@ const closingMark = int64(1) << 62
 type slots chan struct{}
 
 // New makes a client. A server-side client does no network work yet; one that decides on this machine waits for its
-// first artifact for Config.MaximumWaitReady at the most, and not getting it is no error: see Client.WaitReady.
+// first artifact for Config.MaximumWaitReady at the most, and not getting it is no error. To wait with a context
+// instead, set MaximumWaitReady to Duration(0) and call WaitReady.
 func New(config Config) (*Client, error) {
 	text, err := config.JSON()
 	if err != nil {
@@ -92,8 +95,10 @@ func create(config []byte) (*Client, error) {
 		native: native, settings: readSettings(config),
 		idle: make(chan struct{}), closing: make(chan struct{}),
 		settled: make(chan struct{}), closed: make(chan struct{}),
-		direct:   make(slots, 32),
-		blocking: [...]slots{flushing: make(slots, 16), waitingReady: make(slots, 16), refreshing: make(slots, 4)},
+		inside: [...]slots{
+			starting: make(slots, 32), enqueuing: make(slots, 32),
+			flushing: make(slots, 16), waitingReady: make(slots, 16), refreshing: make(slots, 4),
+		},
 	}
 	c.calls.init()
 	go c.calls.poll(native)
@@ -158,8 +163,8 @@ func (c *Client) GetAttributes(ctx context.Context, mboxes []string, options Opt
 }
 
 // SendNotifications reports what a visitor was shown and has clicked, and returns when the edge has answered: see
-// Meta.Notifications of the result. When it fails, Error.Notifications tells what became of each. The context is that of
-// GetOffers.
+// Meta.Notifications of the result. When it fails, Error.Notifications tells what became of each. The context is that
+// of GetOffers.
 func (c *Client) SendNotifications(ctx context.Context, options Options) (*Offers, error) {
 	answer, err := c.call(ctx, sendNotifications, nil, &options)
 	if err != nil {
@@ -168,10 +173,10 @@ func (c *Client) SendNotifications(ctx context.Context, options Options) (*Offer
 	return readOffers(answer)
 }
 
-// EnqueueNotifications hands notifications to the background queue, all of a call or none, and returns the ids that were
-// accepted. They are delivered in the background, and again until the edge has acknowledged them; Events and Stats tell
-// what became of them. On an error nothing was taken. Options.Timeout is not used, and the context only until the queue is
-// at it.
+// EnqueueNotifications hands notifications to the background queue, all of a call or none, and returns the ids that
+// were accepted. They are delivered in the background, and again until the edge has acknowledged them; Events and Stats
+// tell what became of them. On an error nothing was taken. Options.Timeout is not used, and the context only until the
+// queue is at it.
 func (c *Client) EnqueueNotifications(ctx context.Context, options Options) ([]string, error) {
 	if !c.use() {
 		return nil, closedError()
@@ -184,11 +189,11 @@ func (c *Client) EnqueueNotifications(ctx context.Context, options Options) ([]s
 	if err != nil {
 		return nil, err
 	}
-	if err := c.direct.take(ctx, c.closing); err != nil {
+	if err := c.inside[enqueuing].take(ctx, c.closing); err != nil {
 		return nil, err
 	}
 	answer := c.native.enqueue(text)
-	c.direct.give()
+	c.inside[enqueuing].give()
 	if answer.status != 0 {
 		return nil, answer.failure()
 	}
@@ -219,9 +224,9 @@ func (c *Client) Flush(ctx context.Context) (Counts, error) {
 	return counts, err
 }
 
-// WaitReady waits until the client can decide: until it has its first artifact, and then, within the time of the context,
-// for its location hint. A server-side client is ready at once. With ErrPending the context's deadline was earlier, and
-// the message has the reason of the last failed download.
+// WaitReady waits until the client can decide: until it has its first artifact, and then, within the time of the
+// context, for its location hint. A server-side client is ready at once. With ErrPending the context's deadline was
+// earlier, and the message has the reason of the last failed download.
 func (c *Client) WaitReady(ctx context.Context) error {
 	return c.block(ctx, waitingReady, nativeClient.waitReady, nil)
 }
@@ -235,16 +240,16 @@ type Artifact struct {
 	Changed bool `json:"changed"`
 }
 
-// Refresh downloads the rule artifact of on-device decisioning now. Whatever comes, the last good artifact stays in force
-// until a better one is. When the context is over, Refresh returns at once, and the download goes on.
+// Refresh downloads the rule artifact of on-device decisioning now. Whatever comes, the last good artifact stays in
+// force until a better one is. When the context is over, Refresh returns at once, and the download goes on.
 func (c *Client) Refresh(ctx context.Context) (Artifact, error) {
 	var artifact Artifact
 	err := c.block(ctx, refreshing, nativeClient.refresh, &artifact)
 	return artifact, err
 }
 
-// block makes a call that blocks until its deadline. Whatever it answers, members of its result are stored in the variable
-// that result points to.
+// block makes a call that blocks until its deadline. Whatever it answers, members of its result are stored in the
+// variable that result points to.
 func (c *Client) block(ctx context.Context, kind int, run func(nativeClient, uint64) outcome, result any) error {
 	if !c.use() {
 		return closedError()
@@ -253,7 +258,7 @@ func (c *Client) block(ctx context.Context, kind int, run func(nativeClient, uin
 		c.done()
 		return err
 	}
-	if err := c.blocking[kind].take(ctx, c.closing); err != nil {
+	if err := c.inside[kind].take(ctx, c.closing); err != nil {
 		c.done()
 		return err
 	}
@@ -261,7 +266,7 @@ func (c *Client) block(ctx context.Context, kind int, run func(nativeClient, uin
 	go func() {
 		defer c.done()
 		answer := run(c.native, timeoutOf(ctx, waitForever))
-		c.blocking[kind].give()
+		c.inside[kind].give()
 		answered <- answer
 	}()
 	var answer outcome
@@ -278,7 +283,11 @@ func (c *Client) block(ctx context.Context, kind int, run func(nativeClient, uin
 		select {
 		case answer = <-answered:
 		case <-moment:
-			return contextError(ctx, "the wait was ended; what was waited for goes on")
+			select {
+			case answer = <-answered:
+			default:
+				return contextError(ctx, "the wait was ended; what was waited for goes on")
+			}
 		}
 	}
 	text := json.RawMessage(answer.text)
@@ -339,12 +348,13 @@ func (s slots) take(ctx context.Context, closing <-chan struct{}) error {
 func (s slots) give() { <-s }
 
 // Close ends the client. From now on new calls answer ErrClosed; those in flight may end within the time, after it they
-// are ended with ErrClosed. What waits in the background is sent within the time; the rest stays in the spool for the next
-// client, which is ErrPending, or is dropped where there is no spool. Then everything is freed, and the channel of Events
-// ends after the last event.
+// are ended with ErrClosed. What waits in the background is sent within the time; the rest stays in the spool for the
+// next client, which is ErrPending, or is dropped where there is no spool. Then everything is freed, and the channel of
+// Events ends after the last event.
 //
-// The time is that until the context's deadline, without one Config.CloseTimeout; a context that is over closes at once.
-// When the context is cancelled meanwhile, Close returns its error, and the rest goes on within the time.
+// The time is that until the context's deadline, without one Config.CloseTimeout; a context that is over closes at
+// once. When the context is cancelled meanwhile, Close returns its error, and the rest goes on within the time; freeing
+// may take a moment longer than a deadline.
 //
 // Close may be called again and in parallel: each call waits and answers the same.
 func (c *Client) Close(ctx context.Context) (Counts, error) {
@@ -373,15 +383,14 @@ func (c *Client) Close(ctx context.Context) (Counts, error) {
 	}
 	select {
 	case <-c.settled:
-		return c.final.counts, c.final.err
-	default:
-	}
-	select {
-	case <-c.settled:
-		return c.final.counts, c.final.err
 	case <-moment:
-		return Counts{}, contextError(ctx, "the wait was ended; the client goes on closing")
+		select {
+		case <-c.settled:
+		default:
+			return Counts{}, contextError(ctx, "the wait was ended; the client goes on closing")
+		}
 	}
+	return c.final.counts, c.final.err
 }
 
 func (c *Client) finish(timeout uint64) {

@@ -288,6 +288,31 @@ func TestARequestGoesOutDigitForDigit(t *testing.T) {
 	}
 }
 
+func TestOptionsReachTheEdge(t *testing.T) {
+	edge := startEdge(t)
+	config := fmt.Sprintf(`{"client":"demo","organizationId":%q,"serverDomain":%q,"secure":false,"proxy":"none"}`,
+		organization, edge.host)
+	client := must[*Client](t)(NewFromJSON([]byte(config)))
+	defer client.Close(context.Background())
+	options := home()
+	options.SessionID, options.ConsumerID, options.TargetLocationHint = "a-session", "a-consumer", "31"
+	options.CustomerIDs = []CustomerID{{ID: "c1", IntegrationCode: "crm", AuthenticatedState: "authenticated"}}
+	options.RetryClicks, options.Extra = Bool(true), map[string]any{"visitor_cookie": ""}
+	offers := must[*Offers](t)(client.GetOffers(context.Background(), options))
+	for _, part := range []string{`"id":"c1"`, `"integrationCode":"crm"`, `"authenticatedState":"authenticated"`} {
+		if !strings.Contains(string(offers.Request), part) {
+			t.Errorf("%s is not in %s", part, offers.Request)
+		}
+	}
+	if !strings.Contains(offers.TargetCookie.Value, "a-session") {
+		t.Errorf("%+v", offers.TargetCookie)
+	}
+	options.Extra = map[string]any{"session_id": "another"}
+	if _, err := client.GetOffers(context.Background(), options); !errors.Is(err, ErrInvalidOptions) {
+		t.Error("given twice: ", err)
+	}
+}
+
 func TestBadTextsAreRefusedHere(t *testing.T) {
 	edge := startEdge(t)
 	client := edge.client(edge.config())

@@ -25,7 +25,8 @@ const (
 	ErrInvalidArgument Status = 1
 	// ErrInvalidJSON: a text is no JSON. Nothing was sent.
 	ErrInvalidJSON Status = 2
-	// ErrInvalidOptions: a member is missing, of the wrong type, out of limits, unknown or given twice. Nothing was sent.
+	// ErrInvalidOptions: a member is missing, of the wrong type, out of limits, unknown or given twice. Nothing was
+	// sent.
 	ErrInvalidOptions Status = 3
 	// ErrNotReady: there is no usable artifact to decide from yet.
 	ErrNotReady Status = 4

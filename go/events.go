@@ -35,8 +35,8 @@ type Event struct {
 	// SessionID and Attempts are those of a batch of notifications.
 	SessionID string
 	Attempts  int
-	// Reason is why notifications were rejected or dropped ("rejected", "expired", "outcome_unknown", "closed"), or a rule
-	// was skipped.
+	// Reason is why notifications were rejected or dropped ("rejected", "expired", "outcome_unknown", "closed"), or a
+	// rule was skipped.
 	Reason     string
 	HTTPStatus int
 	APIMessage string
@@ -67,8 +67,8 @@ const mostEvents = 1 << 16
 
 // Events gives the channel of what happens, always the same. It ends when the client is closed, after the last event;
 // what was not taken stays readable then. The library keeps Config.EventBuffer events before the first call, and the
-// channel as many more; beyond it the oldest goes, and a later one has their number in Lost. An event is a notice: losing
-// one loses no notification.
+// channel as many more; beyond it the oldest goes, and a later one has their number in Lost. An event is a notice:
+// losing one loses no notification.
 //
 // Waiting for events takes one thread from the first call on.
 func (c *Client) Events() <-chan Event {

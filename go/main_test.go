@@ -20,8 +20,8 @@ import (
 
 const organization = "0DD934B85278256B0A490D44@AdobeOrg"
 
-// edgeBinary is the program target-local-edge, which plays Target's edge. Every test asks the environment itself, so that
-// "go test" does not show it the result that it had with another.
+// edgeBinary is the program target-local-edge, which plays Target's edge. Every test asks the environment itself, so
+// that "go test" does not show it the result that it had with another.
 func edgeBinary() string { return os.Getenv("TARGET_LOCAL_EDGE") }
 
 const noEdge = "TARGET_LOCAL_EDGE does not name the program target-local-edge"

@@ -8,14 +8,14 @@ import "time"
 
 // Options are those of a call. What is left at its zero value counts as not given.
 type Options struct {
-	// Request is a Delivery API request with "execute", "prefetch", "notifications", "id", "context" and so on:
-	// a DeliveryRequest, a map or a struct, which encoding/json writes, or a json.RawMessage, which goes out digit for
+	// Request is a Delivery API request with "execute", "prefetch", "notifications", "id", "context" and so on: a
+	// DeliveryRequest, a map or a struct, which encoding/json writes, or a json.RawMessage, which goes out digit for
 	// digit. Required; GetAttributes can do without.
 	Request any
 	// TargetCookie is the value of the visitor's mbox cookie.
 	TargetCookie string
-	// TargetLocationHint is the value of the visitor's mboxEdgeCluster cookie. One that cannot be part of a host name is
-	// refused.
+	// TargetLocationHint is the value of the visitor's mboxEdgeCluster cookie. One that cannot be part of a host name
+	// is refused.
 	TargetLocationHint string
 	// ConsumerID names the caller when several calls are stitched together.
 	ConsumerID string

@@ -57,6 +57,42 @@ func TestTheQuickstartRuns(t *testing.T) {
 	}
 }
 
+// The programs of docs/go.md run as the page says, in a module of their own.
+func TestTheProgramsOfTheDocumentationRun(t *testing.T) {
+	page := string(must[[]byte](t)(os.ReadFile("../docs/go.md")))
+	module := must[string](t)(os.Getwd())
+	blocks := strings.Split(page, "```go\n")[1:]
+	for at, says := range []string{"acknowledged: [1]", "true", "notification_acknowledged [1]"} {
+		if at >= len(blocks) {
+			t.Fatalf("docs/go.md has %d programs", len(blocks))
+		}
+		edge := startEdge(t, "--accept-any-token")
+		program, _, _ := strings.Cut(blocks[at], "\n```")
+		program = strings.ReplaceAll(program, "127.0.0.1:8080", edge.host)
+		folder := t.TempDir()
+		if err := os.WriteFile(filepath.Join(folder, "main.go"), []byte(program), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var output []byte
+		for _, arguments := range [][]string{
+			{"mod", "init", "app"},
+			{"mod", "edit", "-require=adobetarget@v0.1.0", "-replace=adobetarget=" + module},
+			{"run", "."},
+		} {
+			command := exec.Command("go", arguments...)
+			command.Dir = folder
+			var err error
+			if output, err = command.CombinedOutput(); err != nil {
+				t.Fatalf("program %d: %v: %v\n%s", at, command, err, output)
+			}
+		}
+		if !strings.Contains(string(output), says) {
+			t.Errorf("program %d does not say %q: %s", at, says, output)
+		}
+	}
+	same(t, "programs", len(blocks), 3)
+}
+
 func TestAStaticProgramNeedsNoLibrary(t *testing.T) {
 	edge := startEdge(t)
 	program := build(t, "quickstart", "-tags", "adobetarget_static")

@@ -49,7 +49,7 @@ func TestAThousandWaitingGoroutinesAreFewThreads(t *testing.T) {
 	nothingInFlight(t, client)
 	client.calls.mutex.Lock()
 	defer client.calls.mutex.Unlock()
-	same(t, "left behind", len(client.calls.waiting)+len(client.calls.early), 0)
+	same(t, "left behind", len(client.calls.waiting)+len(client.calls.early)+len(client.calls.taken), 0)
 }
 
 func TestAThousandGoroutinesAreCountedOnceEach(t *testing.T) {
@@ -206,6 +206,39 @@ func TestLostCompletionsAreFoundByTheHandle(t *testing.T) {
 		defer client.calls.mutex.Unlock()
 		return len(client.calls.taken)+len(client.calls.waiting)+len(client.calls.early) == 0
 	})
+}
+
+func TestTooManyCallsAreRefusedAndAllOthersEnd(t *testing.T) {
+	edge := startEdge(t)
+	edge.always(`{"type":"silence"}`)
+	config := edge.config()
+	config.Timeout = time.Hour
+	client := edge.client(config)
+	ctx, cancel := context.WithCancel(context.Background())
+	const calls, room = 10200, 10032
+	ended := make(chan error, calls)
+	for i := 0; i < calls; i++ {
+		go func() {
+			_, err := client.GetOffers(ctx, home())
+			ended <- err
+		}()
+	}
+	for refused := 0; refused < calls-room; refused++ {
+		err := <-ended
+		var failed *Error
+		if !errors.Is(err, ErrQueueFull) || !errors.As(err, &failed) || !failed.Retryable {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d threads with %d waiting goroutines", threads(t), room)
+	// All finish at the same time, which is as many as the library keeps.
+	cancel()
+	for i := 0; i < room; i++ {
+		if err := <-ended; !errors.Is(err, context.Canceled) && !errors.Is(err, ErrQueueFull) {
+			t.Fatal(err)
+		}
+	}
+	nothingInFlight(t, client)
 }
 
 // watchThreads looks for the most threads until it is stopped.

@@ -13,7 +13,7 @@ import (
 var discard = json.RawMessage(`{"notifications":[{"id":"1","type":"display","timestamp":1621530726000,` +
 	`"mbox":{"name":"home"},"tokens":["a token"]}]}`)
 
-func BenchmarkVersion(b *testing.B) {
+func BenchmarkCrossingToC(b *testing.B) {
 	for i := 0; i < b.N; i++ {
 		nativeABI() // what one crossing to C costs
 	}
@@ -95,3 +95,20 @@ func BenchmarkGetOffersServerSideInParallel(b *testing.B) {
 }
 
 func (e edge) clientOf() *Client { return e.client(e.config()) }
+
+// What Go does beside the library for a decision: writing options and reading the result.
+func BenchmarkOptionsAndResultAlone(b *testing.B) {
+	edge := startEdge(b, "--default-artifact")
+	options := Options{Request: json.RawMessage(`{"execute":{"mboxes":[{"name":"cart"}]}}`), SessionID: "a-session"}
+	offers := must[*Offers](b)(edge.client(edge.onDevice()).GetOffers(context.Background(), options))
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := 0; i < b.N; i++ {
+		if _, err := options.json(0); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := readOffers(offers.Raw); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,3 @@
+module adobetarget
+
+go 1.19

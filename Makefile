@@ -1,7 +1,8 @@
 # Builds and installs the C library where there is no cargo-c. docs/install.md tells more.
 #
 #   make                 builds the shared and the static library (cargo, release)
-#   make install         installs libraries, headers, adobe-target.pc and the CMake package; builds what is not up to date
+#   make install         installs libraries, headers, adobe-target.pc and the CMake package; builds only what is missing or
+#                        older than its sources
 #   make uninstall       removes what `make install` with the same variables has installed
 #
 #   PREFIX=/usr/local    where they will be used; absolute
@@ -46,14 +47,17 @@ HEADERS := $(wildcard include/adobe_target.h include/adobe_target.hpp)
 all: $(READY)/done
 	@ls -l $(READY)/$(FILE) $(READY)/libadobe_target.a
 
-# Another build of the crate leaves its libraries under the same names, and cargo would take them for these.
+# Another build of the crate leaves its libraries under the same names, and cargo would take them for these. A source that
+# is changed meanwhile is newer than what is made: it has the time of the beginning.
 $(READY)/done: $(SOURCES)
 	rm -f $@ $(BUILT)/deps/libadobe_target.so $(BUILT)/deps/libadobe_target.a
-	$(CARGO) rustc --release --lib --crate-type cdylib,staticlib --locked $(if $(TARGET),--target $(TARGET))
 	mkdir -p $(READY)
+	touch $@.new
+	$(CARGO) rustc --release --lib --crate-type cdylib,staticlib --locked $(if $(TARGET),--target $(TARGET))
 	$(STRIP) -o $(READY)/$(FILE) $(BUILT)/libadobe_target.so
-	LD='$(LD)' AR='$(AR)' OBJCOPY='$(OBJCOPY)' abi/localise $(BUILT)/libadobe_target.a $(READY)/libadobe_target.a abi/symbols.txt
-	touch $@
+	LD='$(LD)' AR='$(AR)' OBJCOPY='$(OBJCOPY)' \
+	    abi/localise $(BUILT)/libadobe_target.a $(READY)/libadobe_target.a abi/symbols.txt
+	mv $@.new $@
 
 install: $(READY)/done
 	@for directory in "$$PREFIX" "$$LIBDIR" "$$INCLUDEDIR"; do case $$directory in \

@@ -466,7 +466,7 @@ fn cargo_c_installs_the_same() {
     let dynamic = shown(&succeed(Command::new("readelf").arg("-d").arg(&shared)));
     assert!(dynamic.contains("[libadobe_target.so.1]") && dynamic.contains("NODELETE"), "{dynamic}");
     let exported: BTreeSet<String> = exported_symbols(&shared).into_iter().collect();
-    assert_eq!(exported, globals(&archive()));
+    assert_eq!(exported, globals(&installed::archive()));
     let pc = fs::read_to_string(prefix.join("lib/pkgconfig/adobe-target.pc")).unwrap();
     assert!(pc.contains(&format!("\nLibs.private: {NATIVE_LIBRARIES}\n")), "{pc}");
     cmake_programs_work(&prefix, &scratch);
@@ -476,4 +476,10 @@ fn cargo_c_installs_the_same() {
         check(&program);
         does_the_main_job(&program, &prefix.join("lib"));
     }
+    // What the page tells to do for a neighbour that is written in Rust, in place.
+    let archive = prefix.join("lib/libadobe_target.a");
+    assert!(globals(&archive).len() > 1000);
+    succeed(Command::new("abi/localise").args([&archive, &archive]).arg("abi/symbols.txt").current_dir(CRATE));
+    assert_eq!(globals(&archive), exported);
+    cmake_programs_work(&prefix, &scratch);
 }

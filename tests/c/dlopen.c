@@ -24,6 +24,8 @@
     } \
 } while (0)
 
+#define HOME "{\"request\":{\"execute\":{\"mboxes\":[{\"name\":\"home\"}]}}}"
+
 typedef const char *(*version_function)(void);
 typedef uint32_t (*abi_function)(void);
 typedef target_status (*create_function)(const char *, target_client **, char **);
@@ -142,7 +144,7 @@ int main(int argc, char **argv) {
     second = functions_of(handle);
     CHECK(second.version == first.version && second.version() == first.version());
     CHECK(memcmp(&first, &second, sizeof first) == 0);
-    CHECK(second.get_offers(kept, "{\"request\":{\"execute\":{\"mboxes\":[{\"name\":\"home\"}]}}}", &result) == TARGET_OK);
+    CHECK(second.get_offers(kept, HOME, &result) == TARGET_OK);
     second.string_free(result);
 
     /* Opened twice, closed once. */

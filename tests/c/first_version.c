@@ -1,6 +1,6 @@
 /*
- * A program that was written for the first version of the ABI: it knows the frozen prototypes and not the current header,
- * and uses every function.
+ * A program that was written for the first version of the ABI: it knows the frozen prototypes and not the current
+ * header, and uses every function.
  */
 #include <stdio.h>
 #include <string.h>

@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -66,23 +67,21 @@ pub fn archive() -> PathBuf {
 
 /// Whether there is a tool that the library does not need, but a test of it. Leaving it out does not go unnoticed.
 pub fn has(tool: &str) -> bool {
-    if Command::new(tool).arg("--version").output().is_ok_and(|output| output.status.success()) {
+    has_what(tool, Command::new(tool).arg("--version"))
+}
+
+/// The same of something that lets a command succeed.
+pub fn has_what(name: &str, command: &mut Command) -> bool {
+    if command.output().is_ok_and(|output| output.status.success()) {
         return true;
     }
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{tool} is not installed");
-    skipped(&format!("{tool} is not installed"));
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{name} is not installed");
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    told(&format!("\n*** SKIPPED: {test}: {name} is not installed ***\n"));
     false
 }
 
-/// Past the test harness, which shows nothing of tests that pass.
-pub fn skipped(why: &str) {
-    use std::io::Write;
-    let name = std::thread::current().name().unwrap_or("a test").to_owned();
-    let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: {name}: {why} ***\n");
-}
-
-/// A figure that people want to see in CI's output.
+/// What people have to see, past the test harness, which shows nothing of tests that pass.
 pub fn told(line: &str) {
-    use std::io::Write;
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -478,7 +478,7 @@ fn cargo_c_installs_the_same() {
     }
     // What the page tells to do for a neighbour that is written in Rust, in place.
     let archive = prefix.join("lib/libadobe_target.a");
-    assert!(globals(&archive).len() > 1000);
+    assert!(globals(&archive).len() > exported.len());
     succeed(Command::new("abi/localise").args([&archive, &archive]).arg("abi/symbols.txt").current_dir(CRATE));
     assert_eq!(globals(&archive), exported);
     cmake_programs_work(&prefix, &scratch);

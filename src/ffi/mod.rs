@@ -10,6 +10,13 @@
     clippy::undocumented_unsafe_blocks
 )]
 
+// The guard turns a panic into TARGET_ERR_INTERNAL. Without unwinding there is nothing to catch: the host would end.
+#[cfg(all(feature = "capi", not(panic = "unwind")))]
+compile_error!(
+    "the C ABI of adobe-target needs panic = \"unwind\": a panic in it must become TARGET_ERR_INTERNAL and not end the \
+     host. A Rust program with panic = \"abort\" switches the feature `capi` off."
+);
+
 pub(crate) mod fork;
 
 #[cfg(feature = "capi")]

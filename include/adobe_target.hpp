@@ -34,7 +34,8 @@
  *     has the value or the Error. Nothing else is thrown, std::bad_alloc apart.
  *     Without exceptions (-fno-exceptions, or ADOBE_TARGET_NO_EXCEPTIONS defined before this header) there are the
  *     try_ functions alone, and value() of a Result that has none ends the program. Such files may be linked with
- *     others that use exceptions; the types of the two are different ones, and cannot be passed between them.
+ *     others that use exceptions; the types of the two are different ones, and cannot be passed between them. An
+ *     inline function of yours that uses them in both kinds of files would be defined twice: keep it out of headers.
  *     A wait that ends first is no error: it returns an empty std::optional, or says so in its result.
  *
  * Objects
@@ -463,7 +464,8 @@ private:
     Error(std::optional<target_status> status, std::string_view json) {
         auto facts = std::make_shared<Facts>();
         facts->json = json;
-        detail::for_each_member(json, [&facts](std::string_view name, std::string_view raw) { read(*facts, name, raw); });
+        detail::for_each_member(
+            json, [&facts](std::string_view name, std::string_view raw) { read(*facts, name, raw); });
         if (facts->code.empty()) {
             facts->code = target_status_name(status.value_or(TARGET_ERR_INTERNAL));
         }
@@ -979,7 +981,9 @@ public:
     }
 
     /** Ends the call with TARGET_ERR_CANCELLED unless it has finished. Returns at once. */
-    Result<void> try_cancel() const { return detail::done(target_request_cancel(handle_), "target_request_cancel", "request"); }
+    Result<void> try_cancel() const {
+        return detail::done(target_request_cancel(handle_), "target_request_cancel", "request");
+    }
 
 #if ADOBE_TARGET_EXCEPTIONS
     String wait() const { return try_wait().value(); }
@@ -1108,7 +1112,7 @@ public:
         return blocking(target_enqueue_notifications, options);
     }
 
-    /** Delivers what is pending in the background queue. What is not in time is counted as pending. See target_flush. */
+    /** Delivers what is pending in the background queue; what is not in time is counted as such. See target_flush. */
     Result<Counts> try_flush(Timeout timeout) const {
         return detail::counts_of(
             [this, timeout](char** result) { return target_flush(handle(), timeout.count(), result); });
@@ -1248,7 +1252,7 @@ private:
         if (!state_) {
             return;
         }
-        if (process::inside().callbacks > 0) {
+        if (state_->handle != nullptr && process::inside().callbacks > 0) {
             /* The library refuses and goes on with the callbacks that it has: they must not go. */
             target_client_free(state_.release()->handle);
             return;

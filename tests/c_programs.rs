@@ -4,7 +4,7 @@
 //! valgrind, which must find no error and no leak. What the programs cannot see, the edge's side, is checked here.
 #![cfg(all(feature = "capi", feature = "local-edge", unix))]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use adobe_target::local_edge::LocalEdge;

@@ -133,7 +133,7 @@ static void callbacks_may_call_the_client() {
     wait_until_alone(calls.token);
 }
 
-/* All at once, half of the handles dropped, then as many from several threads. */
+/* All at once, half of the handles dropped, then some from several threads at the same time. */
 static void a_thousand_calls_end_once_each() {
     const at::Client client(config_of(edge));
     const auto token = std::make_shared<int>(0);
@@ -155,13 +155,13 @@ static void a_thousand_calls_end_once_each() {
     start(1000);
     std::vector<std::thread> threads;
     for (int i = 0; i < 4; ++i) {
-        threads.emplace_back(start, 250);
+        threads.emplace_back(start, 100);
     }
     for (std::thread& thread : threads) {
         thread.join();
     }
     wait_until_alone(token);
-    CHECK(succeeded == 2000 && failed == 0);
+    CHECK(succeeded == 1400 && failed == 0);
 }
 
 static void the_end_of_the_client_ends_its_calls() {
@@ -173,10 +173,11 @@ static void the_end_of_the_client_ends_its_calls() {
         {
             at::Client client(config_of(edge, R"(,"close_timeout":1)"));
             for (int i = 0; i < 50; ++i) {
-                requests.push_back(client.get_offers_async(OFFERS, nullptr, [&calls, token = calls.token](const at::Error& error) {
+                const auto on_error = [&calls, token = calls.token](const at::Error& error) {
                     CHECK(error.status() == TARGET_ERR_CLOSED);
                     calls.failed.raise();
-                }));
+                };
+                requests.push_back(client.get_offers_async(OFFERS, nullptr, on_error));
             }
             edge_wait_for_requests(edge, 1);
             if (closed_before) {

@@ -198,6 +198,16 @@ impl Default for QueueConfig {
     }
 }
 
+impl QueueConfig {
+    /// The time to live in force, of a queue with a spool or without.
+    pub(crate) fn time_to_live_or_default(&self, durable: bool) -> Duration {
+        const IN_MEMORY: Duration = Duration::from_millis(1_800_000);
+        /// An outage of a day.
+        const DURABLE: Duration = Duration::from_millis(86_400_000);
+        self.time_to_live.unwrap_or(if durable { DURABLE } else { IN_MEMORY })
+    }
+}
+
 /// Everything that can be set about a client. [`ClientConfig::new`] has the defaults; the C ABI and
 /// [`ClientConfig::from_json`] use the same names as keys, in snake_case or camelCase.
 #[derive(Debug, Clone, PartialEq)]

@@ -103,14 +103,12 @@ impl ClientConfig {
             "version" => self.version = member.text()?,
             "environment" => self.environment = member.text()?.unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned()),
             "cdn_environment" => {
-                self.cdn_environment = choice(
-                    member,
-                    &[
-                        ("production", CdnEnvironment::Production),
-                        ("staging", CdnEnvironment::Staging),
-                        ("development", CdnEnvironment::Development),
-                    ],
-                )?;
+                let choices = [
+                    ("production", CdnEnvironment::Production),
+                    ("staging", CdnEnvironment::Staging),
+                    ("development", CdnEnvironment::Development),
+                ];
+                self.cdn_environment = choice(member, &choices)?.unwrap_or_default();
             }
             "cdn_base_path" => {
                 if let Some(path) = member.text()? {
@@ -119,8 +117,7 @@ impl ClientConfig {
             }
             "artifact_location" => self.artifact_location = member.text()?,
             "artifact_format" => {
-                self.artifact_format =
-                    Some(choice(member, &[("json", ArtifactFormat::Json), ("bin", ArtifactFormat::Bin)])?);
+                self.artifact_format = choice(member, &[("json", ArtifactFormat::Json), ("bin", ArtifactFormat::Bin)])?;
             }
             "artifact_payload" => self.artifact_payload = Some(member.object()?.raw().to_owned()),
             "artifact_cache_dir" => self.artifact_cache_dir = member.text()?.map(PathBuf::from),
@@ -166,9 +163,13 @@ fn size(member: &Member<'_>, least: u64) -> Result<usize, TargetError> {
         .map_err(|_| TargetError::invalid_options(member.path(), format!("`{}` is too large", member.path())))
 }
 
-fn choice<T: Copy>(member: &Member<'_>, choices: &[(&str, T)]) -> Result<T, TargetError> {
+/// One of some words; an empty one counts as absent.
+fn choice<T: Copy>(member: &Member<'_>, choices: &[(&str, T)]) -> Result<Option<T>, TargetError> {
     let given = member.value.as_str();
-    choices.iter().find(|(name, _)| given.as_deref() == Some(*name)).map(|(_, choice)| *choice).ok_or_else(|| {
+    if given.as_deref() == Some("") {
+        return Ok(None);
+    }
+    choices.iter().find(|(name, _)| given.as_deref() == Some(*name)).map(|(_, choice)| Some(*choice)).ok_or_else(|| {
         let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
         TargetError::invalid_options(member.path(), format!("`{}` must be one of: {}", member.path(), names.join(", ")))
     })
@@ -188,7 +189,10 @@ fn read_tls(member: &Member<'_>) -> Result<TlsSettings, TargetError> {
     read_members(member.object()?, &member.path(), &TLS_KEYS, |key, member| {
         match key {
             "ca_file" => tls.ca_file = member.text()?.map(PathBuf::from),
-            "roots" => tls.roots = choice(&member, &[("bundled", TlsRoots::Bundled), ("system", TlsRoots::System)])?,
+            "roots" => {
+                let choices = [("bundled", TlsRoots::Bundled), ("system", TlsRoots::System)];
+                tls.roots = choice(&member, &choices)?.unwrap_or_default();
+            }
             "client_certificate_file" => tls.client_certificate_file = member.text()?.map(PathBuf::from),
             _ => tls.client_key_file = member.text()?.map(PathBuf::from),
         }
@@ -244,7 +248,7 @@ fn read_queue(member: &Member<'_>) -> Result<QueueConfig, TargetError> {
             "spool_max_bytes" => queue.spool_max_bytes = member.count(1)?,
             _ => {
                 let choices = [("none", SpoolSync::None), ("batch", SpoolSync::Batch), ("each", SpoolSync::Each)];
-                queue.spool_sync = choice(&member, &choices)?;
+                queue.spool_sync = choice(&member, &choices)?.unwrap_or_default();
             }
         }
         Ok(())
@@ -256,6 +260,7 @@ fn read_queue(member: &Member<'_>) -> Result<QueueConfig, TargetError> {
 mod tests {
     use super::*;
     use crate::config::{LEAST_POLLING_INTERVAL, is_host_and_port};
+    use crate::documented;
 
     fn config(members: &str) -> Result<ClientConfig, TargetError> {
         ClientConfig::from_json(&format!(r#"{{"client":"acme","organization_id":"1@AdobeOrg"{members}}}"#))
@@ -357,10 +362,9 @@ mod tests {
 
     #[test]
     fn null_and_empty_texts_are_absent_and_zero_is_the_default_timeout() {
-        let config = config(r#","timeout":0,"secure":null,"property_token":"","server_domain":null"#).unwrap();
-        assert_eq!(config.timeout, DEFAULT_TIMEOUT);
-        assert!(config.secure);
-        assert_eq!(config.property_token, None);
+        let absent = r#","timeout":0,"secure":null,"property_token":"","server_domain":null,"decisioning_method":"",
+            "cdn_environment":"","artifact_format":"","tls":{"roots":""},"notifications":{"spool_sync":""}"#;
+        assert_eq!(config(absent).unwrap(), config("").unwrap());
     }
 
     #[test]
@@ -393,17 +397,23 @@ mod tests {
         assert!(!format!("{config:?}").contains("secret"));
     }
 
-    /// The keys of the documentation's tables, each with its default as it is written there.
-    fn documented() -> Vec<(&'static str, &'static str)> {
-        let page = include_str!("../docs/configuration.md");
-        let (tables, _) = page.split_once("## Options of a call").unwrap();
-        let rows = tables.lines().filter(|line| line.starts_with("| `"));
-        rows.flat_map(|row| {
-            let cells: Vec<_> = row.split('|').map(str::trim).collect();
-            let keys = cells[1].split(", ").map(|key| key.trim_matches('`'));
-            keys.zip(cells[3].split(", ").chain(std::iter::repeat("")))
-        })
-        .collect()
+    /// The page's tables: key, type, default.
+    fn documented() -> Vec<(String, String, String)> {
+        let page = documented::section(documented::CONFIGURATION, "## `target_client_create`", "## Options of a call");
+        let rows = documented::rows(page).into_iter();
+        rows.map(|row| (documented::names(&row[0]).remove(0), row[1].clone(), row[2].clone())).collect()
+    }
+
+    fn header() -> String {
+        documented::header_section("Configuration (target_client_create)", "Options of a call")
+    }
+
+    /// That key and nothing else, in its object where it has one.
+    fn member(key: &str, value: &str) -> String {
+        match key.split_once('.') {
+            Some((parent, key)) => format!(r#","{parent}":{{"{key}":{value}}}"#),
+            None => format!(r#","{key}":{value}"#),
+        }
     }
 
     #[test]
@@ -415,27 +425,76 @@ mod tests {
         let parents = ["tls", "retry", "notifications"];
         keys.extend(KEYS.iter().filter(|key| !parents.contains(key)).map(|key| (*key).to_owned()));
         keys.sort_unstable();
-        let mut found: Vec<_> = documented().into_iter().map(|(key, _)| key.to_owned()).collect();
+        let mut found: Vec<_> = documented().into_iter().map(|(key, ..)| key).collect();
         found.sort_unstable();
         assert_eq!(found, keys);
 
-        let header = include_str!("../include/adobe_target.h");
-        let (_, header) = header.split_once("* Configuration (").unwrap();
-        let (header, _) = header.split_once("* Options of a call").unwrap();
-        for key in KEYS {
-            let is_there = header.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == key);
-            assert!(is_there, "the header does not tell of {key}");
-        }
+        let header = header();
+        let entries: Vec<_> = documented::header_entries(&header).into_iter().map(|(key, _)| key).collect();
+        let (mut known, mut told) = (KEYS.to_vec(), entries.iter().map(String::as_str).collect::<Vec<_>>());
+        known.sort_unstable();
+        told.sort_unstable();
+        assert_eq!(told, known, "the header tells of other keys");
         for key in TLS_KEYS.iter().chain(&RETRY_KEYS).chain(&QUEUE_KEYS) {
             assert!(header.contains(&format!("\"{key}\"")), "the header does not tell of {key}");
         }
     }
 
-    /// A key that is set to what the documentation calls its default changes nothing.
+    /// What fits the documented type and range is taken, and what does not is refused with the key.
+    #[test]
+    fn documented_types_are_the_types() {
+        for (key, kind, _) in documented() {
+            let (fitting, others) = documented::samples(&kind);
+            // One of these does without the other only as long as it is refused.
+            let beside = match &*key {
+                "tls.client_certificate_file" => r#","client_key_file":"x""#,
+                "tls.client_key_file" => r#","client_certificate_file":"x""#,
+                _ => "",
+            };
+            let written = |value: &str| {
+                let member = match beside {
+                    "" => member(&key, value),
+                    beside => member(&key, &format!("{value}{beside}")),
+                };
+                match &*key {
+                    "client" => format!(r#"{{"organization_id":"1@AdobeOrg"{member}}}"#),
+                    "organization_id" => format!(r#"{{"client":"acme"{member}}}"#),
+                    _ => format!(r#"{{"client":"acme","organization_id":"1@AdobeOrg"{member}}}"#),
+                }
+            };
+            for value in &fitting {
+                ClientConfig::from_json(&written(value)).unwrap_or_else(|error| panic!("{key} ({kind}): {error}"));
+            }
+            for value in &others {
+                let error = ClientConfig::from_json(&written(value)).err();
+                let error = error.unwrap_or_else(|| panic!("{key} ({kind}) takes {value}"));
+                assert!(matches!(error, TargetError::InvalidOptions(_)), "{key}: {error:?}");
+                assert_eq!(error.details().field.as_deref(), Some(&*key), "{value}");
+            }
+            if kind.starts_with('`') && !kind.contains('[') {
+                let error = ClientConfig::from_json(&written("\"none of these\"")).unwrap_err().to_string();
+                let (_, choices) = error.rsplit_once(": ").expect("the choices");
+                let mut choices: Vec<_> = choices.split(',').map(str::trim).collect();
+                let mut named = documented::names(&kind);
+                choices.sort_unstable();
+                named.sort_unstable();
+                assert_eq!(named, choices, "{key}");
+            }
+        }
+    }
+
+    /// A key that is set to what the documentation calls its default changes nothing. The header's numbers are the page's.
     #[test]
     fn documented_defaults_are_the_defaults() {
+        let header = header();
+        let (flat, entries) = (documented::flat(&header), documented::header_entries(&header));
         let mut checked = 0;
-        for (key, default) in documented() {
+        for (key, _, default) in documented() {
+            // Behind the semicolon is another one, for clients that are otherwise set up.
+            let (default, is_the_only_one) = match default.split_once(';') {
+                Some((default, _)) => (default.to_owned(), false),
+                None => (default, true),
+            };
             let bare = default.trim_matches('`');
             let is_word = bare != default && bare.bytes().all(|b| b.is_ascii_lowercase() || b"-.".contains(&b));
             let value = match serde_json::from_str::<serde_json::Value>(bare) {
@@ -444,14 +503,31 @@ mod tests {
                 // In words, or there is none.
                 Err(_) => continue,
             };
-            let member = match key.split_once('.') {
-                Some((parent, key)) => format!(r#","{parent}":{{"{key}":{value}}}"#),
-                None => format!(r#","{key}":{value}"#),
-            };
-            assert_eq!(config(&member).unwrap(), config("").unwrap(), "{member}");
+            if is_the_only_one {
+                let member = member(&key, &value);
+                assert_eq!(config(&member).unwrap(), config("").unwrap(), "{member}");
+            }
             checked += 1;
+            if value.parse::<u64>().is_ok() {
+                let told = match key.split_once('.') {
+                    Some((_, key)) => flat.contains(&format!("\"{key}\" {value}")),
+                    None => entries.iter().any(|(of, text)| *of == key && text.starts_with(&value)),
+                };
+                assert!(told, "the header does not say that {key} is {value}");
+            }
         }
         assert!(checked > 25, "{checked}");
+    }
+
+    /// The one default that is another with a spool.
+    #[test]
+    fn the_documented_time_to_live_is_the_one_in_force() {
+        let rows = documented();
+        let (_, _, default) = rows.iter().find(|(key, ..)| key == "notifications.time_to_live").unwrap();
+        let [memory, spooled] = [false, true].map(|durable| QueueConfig::default().time_to_live_or_default(durable));
+        assert_eq!(*default, format!("{}; {} with a spool", memory.as_millis(), spooled.as_millis()));
+        let told = format!("\"time_to_live\" {}, with a spool {}", memory.as_millis(), spooled.as_millis());
+        assert!(documented::flat(&header()).contains(&told), "the header does not say {told:?}");
     }
 
     #[test]

@@ -521,7 +521,52 @@ pub(crate) fn merge(answers: impl IntoIterator<Item = Answer>) -> Result<Answer,
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::documented;
+
+    /// The page and the header tell of each member of a result, and of no other.
+    #[test]
+    fn every_member_of_a_result_is_documented_and_no_other() {
+        let object = || "{}".to_owned();
+        let envelope = RawEnvelope {
+            response: object(),
+            target_cookie: TargetCookie::of_visitor("a", None, 0),
+            location_hint_cookie: Some(TargetCookie::of_location_hint("35")),
+            gathered: Gathered { analytics_details: object(), trace: object(), response_tokens: object() },
+            meta: Meta {
+                edge_reason: Some(EdgeReason::NotReady),
+                notifications: Some(Acknowledgement::default()),
+                ..Default::default()
+            },
+            not_queued: vec![object()],
+            request: object(),
+            visitor_state: object(),
+            attributes: Some(object()),
+        };
+        let json: serde_json::Value = serde_json::from_str(&envelope.to_json()).unwrap();
+        let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+        let told = |page: &str| -> BTreeSet<_> {
+            documented::rows(page).iter().map(|row| documented::names(&row[0]).remove(0)).collect()
+        };
+
+        let page = documented::section(documented::CONFIGURATION, "## Results", "");
+        let (members, meta) = page.split_once("| member of `meta` |").expect("two tables");
+        assert_eq!(told(members), keys(&json));
+        assert_eq!(told(meta), keys(&json["meta"]));
+        for name in keys(&json["meta"]["notifications"]) {
+            assert!(meta.contains(&format!("\"{name}\"")), "the page does not tell of {name}");
+        }
+
+        let header = documented::header_section("The result of a call (the envelope)", "Callbacks");
+        let entries = documented::header_entries(&header).into_iter().map(|(name, _)| name);
+        // What one function alone has is told there.
+        assert_eq!(entries.chain(["attributes".to_owned()]).collect::<BTreeSet<_>>(), keys(&json));
+        for name in keys(&json["meta"]).union(&keys(&json["meta"]["notifications"])) {
+            assert!(header.contains(&format!("\"{name}\"")), "the header does not tell of {name}");
+        }
+    }
 
     fn answer(text: &str) -> Answer {
         Answer::new(text.as_bytes().to_vec()).unwrap()

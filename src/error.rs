@@ -575,12 +575,14 @@ impl TargetError {
     }
 
     /// The disk did not take what was to be spooled; nothing was taken.
+    #[cfg(feature = "spool")]
     pub(crate) fn spool_refused(what: &str, error: &std::io::Error) -> Self {
         let mut details = ErrorDetails::new(Phase::Storage, format!("the spool: {what} failed: {error}"));
         details.retryable = true;
         TargetError::Storage(details)
     }
 
+    #[cfg(feature = "spool")]
     pub(crate) fn spool_full(max_bytes: u64) -> Self {
         let message = format!("the spool is full: `notifications.spool_max_bytes` is {max_bytes}");
         let mut details = ErrorDetails::new(Phase::Queue, message);
@@ -599,6 +601,7 @@ impl TargetError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::documented;
 
     #[test]
     fn the_json_form_has_every_fact() {
@@ -614,6 +617,106 @@ mod tests {
                 "retryable": false, "retry_after_ms": null, "attempts": 1, "elapsed_ms": 12,
             })
         );
+    }
+
+    /// Of each code the page has number, name, variant and phases, in the order of the numbers.
+    #[test]
+    fn every_code_is_documented_and_no_other() {
+        const ALL: [ErrorCode; 16] = [
+            ErrorCode::InvalidArgument,
+            ErrorCode::InvalidJson,
+            ErrorCode::InvalidOptions,
+            ErrorCode::NotReady,
+            ErrorCode::Timeout,
+            ErrorCode::Network,
+            ErrorCode::Http,
+            ErrorCode::InvalidResponse,
+            ErrorCode::QueueFull,
+            ErrorCode::Storage,
+            ErrorCode::Closed,
+            ErrorCode::Internal,
+            ErrorCode::Pending,
+            ErrorCode::Cancelled,
+            ErrorCode::WouldDeadlock,
+            ErrorCode::Unsupported,
+        ];
+        // A new one does not compile here until it is in the list.
+        let position = |code: ErrorCode| match code {
+            ErrorCode::InvalidArgument => 0,
+            ErrorCode::InvalidJson => 1,
+            ErrorCode::InvalidOptions => 2,
+            ErrorCode::NotReady => 3,
+            ErrorCode::Timeout => 4,
+            ErrorCode::Network => 5,
+            ErrorCode::Http => 6,
+            ErrorCode::InvalidResponse => 7,
+            ErrorCode::QueueFull => 8,
+            ErrorCode::Storage => 9,
+            ErrorCode::Closed => 10,
+            ErrorCode::Internal => 11,
+            ErrorCode::Pending => 12,
+            ErrorCode::Cancelled => 13,
+            ErrorCode::WouldDeadlock => 14,
+            ErrorCode::Unsupported => 15,
+        };
+        assert!(ALL.into_iter().enumerate().all(|(at, code)| position(code) == at));
+
+        let rows = documented::rows(documented::section(documented::ERRORS, "## Statuses", "## Phases"));
+        let told: Vec<_> = rows.iter().map(|row| (row[0].clone(), row[1].clone(), row[2].clone())).collect();
+        let known = ALL.map(|code| (format!("`{code}`"), (code as i32).to_string(), format!("`{code:?}`")));
+        assert_eq!(told, known);
+
+        let rows_of_phases = documented::rows(documented::section(documented::ERRORS, "## Phases", "## Retryable"));
+        let phases: Vec<_> = rows_of_phases.iter().flat_map(|row| documented::names(&row[0])).collect();
+        assert_eq!(phases, crate::stats::PHASES.map(|phase| phase.as_str().to_owned()));
+        let mut of_statuses: Vec<_> = rows.iter().flat_map(|row| documented::names(&row[4])).collect();
+        assert!(of_statuses.iter().all(|phase| phases.contains(phase)), "{of_statuses:?}");
+        of_statuses.sort();
+        of_statuses.dedup();
+        assert_eq!(of_statuses.len(), phases.len(), "a phase is that of no status");
+    }
+
+    /// Phase and `retryable` of what is made here, as the page's table of statuses has them.
+    #[test]
+    fn documented_phases_and_retries_are_those_of_the_errors() {
+        let rows = documented::rows(documented::section(documented::ERRORS, "## Statuses", "## Phases"));
+        let counts = DeliveryCounts::default();
+        for error in [
+            TargetError::invalid_options("a", "b"),
+            TargetError::not_ready(),
+            TargetError::not_ready_after(&TargetError::no_artifact("cdn.test", 403)),
+            TargetError::not_ready_for_version("a"),
+            TargetError::never_ready(),
+            TargetError::timeout(Phase::Connect, "a"),
+            TargetError::network(Phase::Tls, "a", false),
+            TargetError::network(Phase::Receive, "a", true),
+            TargetError::http(400, None, false),
+            TargetError::http(503, None, true),
+            TargetError::invalid_response("a"),
+            TargetError::queue_full(1, 1, 1),
+            TargetError::executor_full(1),
+            TargetError::spool_full(1),
+            TargetError::storage("a"),
+            TargetError::spool_refused("a", &std::io::ErrorKind::Other.into()),
+            TargetError::closed(),
+            TargetError::internal("a"),
+            TargetError::pending("a"),
+            TargetError::undelivered("a", true, counts),
+            TargetError::undelivered("a", false, counts),
+            TargetError::cancelled(),
+            TargetError::would_deadlock("a"),
+            TargetError::unsupported(None, "a"),
+        ] {
+            let row = rows.iter().find(|row| row[0] == format!("`{}`", error.code())).expect("a row");
+            assert!(documented::names(&row[4]).contains(&error.details().phase.to_string()), "{error:?}: {row:?}");
+            let fits = match (&*row[5], error.is_retryable()) {
+                ("yes", is) => is,
+                ("no", is) => !is,
+                ("mostly" | "by the status" | "sometimes", _) => true,
+                (other, _) => panic!("{other}"),
+            };
+            assert!(fits, "{error:?}: {row:?}");
+        }
     }
 
     #[test]

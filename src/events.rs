@@ -15,6 +15,37 @@ use crate::json::ObjectWriter;
 use crate::process;
 use crate::sync::lock;
 
+/// What an event is about: its `type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EventKind {
+    ClientReady,
+    ArtifactDownloadSucceeded,
+    ArtifactDownloadFailed,
+    ArtifactRuleSkipped,
+    GeoLocationUpdated,
+    SendNotificationError,
+    NotificationAcknowledged,
+    NotificationRejected,
+    NotificationDropped,
+}
+
+impl EventKind {
+    /// The name in the JSON form.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            EventKind::ClientReady => "client_ready",
+            EventKind::ArtifactDownloadSucceeded => "artifact_download_succeeded",
+            EventKind::ArtifactDownloadFailed => "artifact_download_failed",
+            EventKind::ArtifactRuleSkipped => "artifact_rule_skipped",
+            EventKind::GeoLocationUpdated => "geo_location_updated",
+            EventKind::SendNotificationError => "send_notification_error",
+            EventKind::NotificationAcknowledged => "notification_acknowledged",
+            EventKind::NotificationRejected => "notification_rejected",
+            EventKind::NotificationDropped => "notification_dropped",
+        }
+    }
+}
+
 /// What takes events: each is a JSON object with `type` and `timestamp`.
 pub type EventCallback = dyn Fn(&str) + Send + Sync;
 
@@ -50,10 +81,10 @@ impl Events {
     }
 
     /// Adds an event; `members` writes what it has besides type and time.
-    pub(crate) fn emit(&self, kind: &'static str, members: impl FnOnce(&mut ObjectWriter<'_>)) {
+    pub(crate) fn emit(&self, kind: EventKind, members: impl FnOnce(&mut ObjectWriter<'_>)) {
         let mut event = String::with_capacity(128);
         let mut object = ObjectWriter::begin(&mut event);
-        object.string("type", kind);
+        object.string("type", kind.as_str());
         object.number("timestamp", wall_ms());
         members(&mut object);
         object.end();
@@ -211,6 +242,8 @@ fn dispatch(shared: &(Mutex<State>, Condvar)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::documented;
+    use std::collections::BTreeSet;
     use std::sync::mpsc;
 
     const NOW: Option<Duration> = Some(Duration::ZERO);
@@ -219,11 +252,55 @@ mod tests {
         serde_json::from_str::<serde_json::Value>(event).unwrap()["type"].as_str().unwrap().to_owned()
     }
 
+    /// The pages and the header tell of each type, and of no other.
+    #[test]
+    fn every_type_is_documented_and_no_other() {
+        const ALL: [EventKind; 9] = [
+            EventKind::ArtifactDownloadFailed,
+            EventKind::ArtifactDownloadSucceeded,
+            EventKind::ArtifactRuleSkipped,
+            EventKind::ClientReady,
+            EventKind::GeoLocationUpdated,
+            EventKind::NotificationAcknowledged,
+            EventKind::NotificationDropped,
+            EventKind::NotificationRejected,
+            EventKind::SendNotificationError,
+        ];
+        // A new one does not compile here until it is in the list.
+        let position = |kind: EventKind| match kind {
+            EventKind::ArtifactDownloadFailed => 0,
+            EventKind::ArtifactDownloadSucceeded => 1,
+            EventKind::ArtifactRuleSkipped => 2,
+            EventKind::ClientReady => 3,
+            EventKind::GeoLocationUpdated => 4,
+            EventKind::NotificationAcknowledged => 5,
+            EventKind::NotificationDropped => 6,
+            EventKind::NotificationRejected => 7,
+            EventKind::SendNotificationError => 8,
+        };
+        assert!(ALL.into_iter().enumerate().all(|(at, kind)| position(kind) == at));
+        let all: BTreeSet<_> = ALL.into_iter().map(|kind| kind.as_str().to_owned()).collect();
+
+        let told = |page: &str| -> BTreeSet<_> {
+            let rows = documented::rows(page).into_iter();
+            rows.flat_map(|row| documented::names(&row[0])).collect()
+        };
+        assert_eq!(told(documented::section(documented::ON_DEVICE, "## Events", "## Counters")), all);
+        let of_queue = all.iter().filter(|name| name.contains("notification")).cloned().collect();
+        assert_eq!(told(documented::section(documented::NOTIFICATIONS, "## Events", "")), of_queue);
+
+        let (_, list) = documented::HEADER.split_once(" * In this version:\n").expect("a list of types");
+        let (list, _) = list.split_once(" * Ignore types").expect("its end");
+        let names = list.lines().filter_map(|line| line.strip_prefix(" *   ")).filter(|line| !line.starts_with(' '));
+        let words = names.flat_map(|line| line.split("  ").next().unwrap_or_default().split(", "));
+        assert_eq!(words.map(str::to_owned).collect::<BTreeSet<_>>(), all);
+    }
+
     #[test]
     fn the_oldest_goes_and_the_next_one_says_how_many() {
         let events = Events::new(2);
         for _ in 0..5 {
-            events.emit("a", |_| {});
+            events.emit(EventKind::ClientReady, |_| {});
         }
         let first: serde_json::Value = serde_json::from_str(&events.next(NOW).unwrap()).unwrap();
         assert_eq!(first["lost"], 3);
@@ -235,26 +312,26 @@ mod tests {
     #[test]
     fn after_close_what_is_left_comes_first() {
         let events = Events::new(8);
-        events.emit("a", |_| {});
+        events.emit(EventKind::ClientReady, |_| {});
         events.close();
-        assert_eq!(kind(&events.next(None).unwrap()), "a");
+        assert_eq!(kind(&events.next(None).unwrap()), "client_ready");
         assert!(matches!(events.next(None), Err(TargetError::Closed(_))));
     }
 
     #[test]
     fn a_callback_gets_what_was_buffered_and_all_that_comes() {
         let events = Events::new(8);
-        events.emit("before", |_| {});
+        events.emit(EventKind::ClientReady, |_| {});
         let (sender, receiver) = mpsc::channel();
         let sender = Mutex::new(sender);
         events.set_callback(Some(Arc::new(move |event: &str| lock(&sender).send(kind(event)).unwrap()))).unwrap();
-        events.emit("after", |_| {});
-        assert_eq!(receiver.recv().unwrap(), "before");
-        assert_eq!(receiver.recv().unwrap(), "after");
+        events.emit(EventKind::GeoLocationUpdated, |_| {});
+        assert_eq!(receiver.recv().unwrap(), "client_ready");
+        assert_eq!(receiver.recv().unwrap(), "geo_location_updated");
         events.set_callback(None).unwrap();
         assert!(receiver.recv().is_err(), "the old callback is gone once set_callback has returned");
-        events.emit("polled", |_| {});
-        assert_eq!(kind(&events.next(NOW).unwrap()), "polled");
+        events.emit(EventKind::NotificationDropped, |_| {});
+        assert_eq!(kind(&events.next(NOW).unwrap()), "notification_dropped");
         events.stop();
     }
 
@@ -265,14 +342,14 @@ mod tests {
         let sender = Mutex::new(sender);
         events
             .set_callback(Some(Arc::new(move |event: &str| {
-                if kind(event) == "bad" {
+                if kind(event) == "artifact_download_failed" {
                     panic!("injected");
                 }
                 lock(&sender).send(()).unwrap();
             })))
             .unwrap();
-        events.emit("bad", |_| {});
-        events.emit("good", |_| {});
+        events.emit(EventKind::ArtifactDownloadFailed, |_| {});
+        events.emit(EventKind::ClientReady, |_| {});
         receiver.recv().unwrap();
         events.stop();
     }

@@ -103,6 +103,8 @@ mod cookies;
 mod decisioning;
 pub mod delivery;
 mod descriptors;
+#[cfg(test)]
+mod documented;
 mod edge;
 mod enqueue;
 mod envelope;
@@ -164,3 +166,8 @@ struct OnDevicePage;
 #[cfg(all(doctest, feature = "local-edge"))]
 #[doc = include_str!("../docs/notifications.md")]
 struct NotificationsPage;
+
+/// And of this one.
+#[cfg(all(doctest, feature = "local-edge"))]
+#[doc = include_str!("../docs/rust.md")]
+struct RustPage;

@@ -19,6 +19,7 @@ use crate::decisioning::url::is_ip_address;
 use crate::delivery::normalize::{Normalized, query};
 use crate::envelope::{EdgeReason, Meta, RawEnvelope, attributes};
 use crate::error::{Phase, TargetError};
+use crate::events::EventKind;
 use crate::json::{Document, Kind, ObjectWriter, Strictness, Value};
 use crate::notifications::batch::{Frame, Notification, Submission};
 use crate::options::Operation;
@@ -248,7 +249,7 @@ impl Shared {
         self.edge.stats.rule_errors.fetch_add(failures.count, Ordering::Relaxed);
         for failed in &failures.first_ones {
             crate::log::warn(format_args!("rule {}: {}", failed.rule_key, failed.reason));
-            self.edge.events.emit("artifact_rule_skipped", |event| {
+            self.edge.events.emit(EventKind::ArtifactRuleSkipped, |event| {
                 event.string("rule_key", &failed.rule_key);
                 event.string("reason", &failed.reason);
             });

@@ -295,6 +295,7 @@ pub(crate) fn parse_mbox_names(text: &str) -> Result<Vec<String>, TargetError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::documented;
 
     fn field(text: &str) -> String {
         let document = Document::parse(text, Strictness::Options).unwrap();
@@ -329,18 +330,49 @@ mod tests {
         assert_eq!(field("5"), "options");
     }
 
+    /// The page's table: key, type.
+    fn documented_options() -> Vec<(String, String)> {
+        let page = documented::section(documented::CONFIGURATION, "## Options of a call", "## Results");
+        let rows = documented::rows(page).into_iter();
+        rows.flat_map(|row| documented::names(&row[0]).into_iter().map(move |key| (key, row[1].clone()))).collect()
+    }
+
     #[test]
-    fn every_option_is_documented() {
-        let page = include_str!("../docs/configuration.md");
-        let (_, page) = page.split_once("## Options of a call").unwrap();
-        let (page, _) = page.split_once("## Results").unwrap();
-        let header = include_str!("../include/adobe_target.h");
-        let (_, header) = header.split_once("* Options of a call").unwrap();
-        let (header, _) = header.split_once("* The result of a call").unwrap();
-        for key in KEYS {
-            assert!(page.contains(&format!("`{key}`")), "the page does not tell of {key}");
-            let is_there = header.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == key);
-            assert!(is_there, "the header does not tell of {key}");
+    fn every_option_is_documented_and_no_other() {
+        let mut documented: Vec<_> = documented_options().into_iter().map(|(key, _)| key).collect();
+        let mut known = KEYS.to_vec();
+        documented.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(documented, known);
+
+        let header = documented::header_section("Options of a call", "The result of a call (the envelope)");
+        let entries = documented::header_entries(&header);
+        let mut told: Vec<_> = entries.iter().map(|(key, _)| key.as_str()).collect();
+        // An alias, in the text of the other.
+        assert!(entries.iter().any(|(key, text)| key == "request" && text.contains("\"events\"")));
+        told.push("events");
+        told.sort_unstable();
+        assert_eq!(told, known, "the header tells of other options");
+    }
+
+    #[test]
+    fn documented_types_are_the_types() {
+        for (key, kind) in documented_options() {
+            let (fitting, others) = documented::samples(&kind);
+            let is_request = ["request", "events"].contains(&&*key);
+            let written = |value: &str| match is_request {
+                true => format!(r#"{{"{key}":{value}}}"#),
+                false => format!(r#"{{"request":{{"a":1}},"{key}":{value}}}"#),
+            };
+            for value in fitting.iter().filter(|_| !is_request) {
+                let text = written(value);
+                let document = Document::parse(&text, Strictness::Options).unwrap();
+                let read = ParsedOptions::read(document.root(), Operation::GetOffers);
+                assert!(read.is_ok(), "{key} ({kind}): {:?}", read.err());
+            }
+            for value in &others {
+                assert_eq!(field(&written(value)), key, "{value}");
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use crate::cookies::TargetCookie;
 use crate::delivery::normalize::{Normalized, Part, query};
 use crate::envelope::{Acknowledgement, Answer, Digest, Meta, RawEnvelope, acknowledge, merge};
 use crate::error::{NotificationOutcome, PartialResult, Phase, TargetError};
+use crate::events::EventKind;
 use crate::ids;
 use crate::local_decisions::Place;
 use crate::options::Operation;
@@ -144,7 +145,7 @@ impl Shared {
             [&outcome.rejected, &outcome.unknown, &outcome.not_sent].into_iter().flatten().cloned().collect();
         let error = error.with_result(PartialResult::Notifications(outcome));
         if operation == Operation::SendNotifications {
-            self.edge.events.emit("send_notification_error", |event| {
+            self.edge.events.emit(EventKind::SendNotificationError, |event| {
                 event.raw("error", &error.to_json());
                 event.strings("ids", &unprocessed);
             });

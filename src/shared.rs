@@ -11,7 +11,7 @@ use crate::decisioning::on_device::OnDevice;
 use crate::decisioning::source::{FirstArtifact, Surroundings};
 use crate::edge::Edge;
 use crate::error::{DeliveryCounts, TargetError};
-use crate::events::Events;
+use crate::events::{EventKind, Events};
 use crate::executor::Executor;
 use crate::notifications::sender::Sender;
 use crate::pending::Completions;
@@ -49,7 +49,7 @@ impl Shared {
         let first = payload.map_or(FirstArtifact::Wanted, FirstArtifact::Given);
         let shared = Self::assemble(config, connected, Some((first, None)), false)?;
         if shared.on_device.is_none() {
-            shared.edge.events.emit("client_ready", |_| {});
+            shared.edge.events.emit(EventKind::ClientReady, |_| {});
         }
         Ok(shared)
     }

@@ -12,7 +12,7 @@ use crate::notifications::queue::QueueStats;
 use crate::options::Operation;
 use crate::sync::lock;
 
-const PHASES: [Phase; 11] = [
+pub(crate) const PHASES: [Phase; 11] = [
     Phase::Validate,
     Phase::Resolve,
     Phase::Connect,

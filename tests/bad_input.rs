@@ -784,6 +784,18 @@ mod unsupported {
         assert_eq!(edge.report().requests, 0);
     }
 
+    #[cfg(not(feature = "spool"))]
+    #[test]
+    fn a_build_without_the_spool_says_so() {
+        let config = json!({"client": "acme", "organization_id": ORGANIZATION, "notifications": {"spool_dir": "/tmp"}});
+
+        let error = TargetClient::new(ClientConfig::from_json(&config.to_string()).unwrap()).unwrap_err();
+
+        assert!(matches!(error, TargetError::Unsupported(_)), "{error:?}");
+        assert_eq!(field(&error), "notifications.spool_dir");
+    }
+
+    #[cfg(feature = "spool")]
     #[test]
     fn a_spool_that_cannot_be_opened_is_an_error_of_create() {
         let config =

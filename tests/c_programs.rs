@@ -15,7 +15,7 @@ mod library;
 #[path = "c/programs.rs"]
 mod programs;
 
-use library::{CRATE, NATIVE_LIBRARIES, Scratch, cc, cxx, libraries, shown, succeed};
+use library::{CRATE, NATIVE_LIBRARIES, Sanitizer, Scratch, cc, cxx, libraries, shown, succeed};
 use programs::{Run, TIME_LIMIT, run, runs_as_it_is, runs_under, runs_under_valgrind, runs_well};
 
 /// Compiles files of the crate to a program that has the shared library beside it.
@@ -34,6 +34,14 @@ fn forking_program_runs_well(name: &str, arguments: &[&str], under_valgrind: &[&
     let program = compiled_test_program(name, &scratch);
     // The tokens are those of the programs' own artifact.
     let start = || LocalEdge::builder().accept_any_token(true).start().unwrap();
+    if Sanitizer::chosen().is_some() {
+        let options = std::env::var("ASAN_OPTIONS").unwrap_or_default();
+        let mut sanitized = Command::new(&program);
+        sanitized.env("ASAN_OPTIONS", format!("{options}:detect_leaks=0"));
+        let edge = start();
+        run(sanitized.arg(edge.host()).args(under_valgrind), &scratch, TIME_LIMIT).succeeded("the program");
+        return;
+    }
     runs_as_it_is(&start(), &program, &scratch, arguments, |_, _| {});
     runs_under(&["--leak-check=no"], start, &program, &scratch, under_valgrind, |_, _| {});
 }
@@ -51,6 +59,23 @@ fn test_program_runs_well(name: &str, examine: impl Fn(&Run, &LocalEdge)) {
 fn compiled_test_program(name: &str, scratch: &Scratch) -> PathBuf {
     let files = test_program(name);
     compiled(cc(), "c99", scratch, &files.each_ref().map(|file| file.as_str()))
+}
+
+/// A run that finds nothing is worth something where it would have found what is there.
+#[test]
+fn the_sanitizer_is_in_the_library_and_finds_what_is_wrong() {
+    let Some(sanitizer) = Sanitizer::chosen() else { return };
+    let called = succeed(Command::new("nm").arg("-D").arg("--undefined-only").arg(&libraries().shared));
+    assert!(shown(&called).contains(sanitizer.trace()), "the library has no {}", sanitizer.trace());
+    let (source, found) = match sanitizer {
+        Sanitizer::Address => ("leaks.c", "LeakSanitizer: detected memory leaks"),
+        Sanitizer::Thread => ("races.c", "ThreadSanitizer: data race"),
+    };
+    let scratch = Scratch::new("sanitizer");
+    let program = compiled(cc(), "c99", &scratch, &[&format!("tests/c/{source}")]);
+    let run = run(&mut Command::new(program), &scratch, TIME_LIMIT);
+    assert_ne!(run.code, Some(0), "{}", run.stderr);
+    assert!(run.stderr.contains(found), "{}", run.stderr);
 }
 
 #[test]
@@ -113,6 +138,7 @@ fn full_executor() {
     });
 }
 
+#[cfg(feature = "spool")]
 #[test]
 fn bad_input() {
     let nothing_came = |_: &Run, edge: &LocalEdge| {
@@ -141,6 +167,7 @@ fn on_device() {
     });
 }
 
+#[cfg(feature = "spool")]
 #[test]
 fn queue() {
     test_program_runs_well("queue", |_, edge| assert_eq!(edge.waiting_faults(), 0));
@@ -275,6 +302,7 @@ fn example_on_device() {
     runs_under_valgrind(start, &program, &scratch, &[], examine);
 }
 
+#[cfg(feature = "spool")]
 #[test]
 fn example_queue() {
     let scratch = Scratch::new("queue-example");
@@ -320,6 +348,7 @@ fn example_server() {
     });
 }
 
+#[cfg(feature = "spool")]
 #[test]
 fn examples_say_what_is_wrong() {
     for (name, unreachable) in [
@@ -351,8 +380,13 @@ fn examples_say_what_is_wrong() {
 }
 
 /// As somebody would by hand, without cargo.
+#[cfg(feature = "spool")]
 #[test]
 fn make_builds_and_runs_the_examples() {
+    if Sanitizer::chosen().is_some() {
+        // The Makefile's compiler has none, and the examples run on their own.
+        return;
+    }
     let scratch = Scratch::new("make");
     let directory = libraries().shared.parent().unwrap();
     let mut make = Command::new("make");

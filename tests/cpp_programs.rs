@@ -15,7 +15,7 @@ mod library;
 #[path = "c/programs.rs"]
 mod programs;
 
-use library::{CRATE, NATIVE_LIBRARIES, Scratch, cxx, libraries, shown, succeed};
+use library::{CRATE, NATIVE_LIBRARIES, Sanitizer, Scratch, cxx, libraries, shown, succeed};
 use programs::{Run, TIME_LIMIT, run, runs_as_it_is, runs_under, runs_well};
 
 const STRICT: [&str; 7] = [
@@ -35,6 +35,10 @@ const SHARED_WITH_C: [&str; 3] = ["tests/c/check.c", "tests/c/edge.c", "examples
 /// The compiler that `CXX` names, and clang++ where there is one.
 fn compilers() -> Vec<Command> {
     let mut compilers = vec![cxx()];
+    if Sanitizer::chosen().is_some() {
+        // Its flags are for that compiler.
+        return compilers;
+    }
     let name = cxx().get_program().to_string_lossy().into_owned();
     let has_clang = Command::new("clang++").arg("--version").output().is_ok_and(|output| output.status.success());
     if has_clang && !name.contains("clang") {
@@ -72,11 +76,18 @@ fn test_program_runs_well(name: &str, examine: impl Fn(&Run, &LocalEdge)) {
     runs_well(&test_program(name, &scratch), &scratch, &[], examine);
 }
 
-/// For programs that leak, because that is what they show.
+/// For programs that leak, because that is what they show, and those that fork.
 fn runs_well_and_leaks(program: &Path, scratch: &Scratch) {
-    let start = || LocalEdge::start().unwrap();
-    runs_as_it_is(&start(), program, scratch, &[], |_, _| {});
-    runs_under(&["--leak-check=no"], start, program, scratch, &[], |_, _| {});
+    runs_and_leaks(program, scratch);
+    runs_under(&["--leak-check=no"], || LocalEdge::start().unwrap(), program, scratch, &[], |_, _| {});
+}
+
+fn runs_and_leaks(program: &Path, scratch: &Scratch) {
+    let options = std::env::var("ASAN_OPTIONS").unwrap_or_default();
+    let edge = LocalEdge::start().unwrap();
+    let mut command = Command::new(program);
+    command.arg(edge.host()).env("ASAN_OPTIONS", format!("{options}:detect_leaks=0"));
+    run(&mut command, scratch, TIME_LIMIT).succeeded("the program");
 }
 
 /// The files of a directory with that ending.
@@ -212,7 +223,7 @@ fn files_with_and_without_exceptions() {
         for objects in [[&with, &without], [&without, &with]] {
             let program = scratch.file("program");
             succeed(cxx().arg("-o").arg(&program).args(objects).args(&shared).args(scratch.link_shared()));
-            runs_as_it_is(&LocalEdge::start().unwrap(), &program, &scratch, &[], |_, _| {});
+            runs_and_leaks(&program, &scratch);
         }
     }
 }
@@ -319,6 +330,10 @@ fn examples_without_an_edge_say_so() {
 /// As somebody would by hand, without cargo.
 #[test]
 fn make_builds_and_runs_the_examples() {
+    if Sanitizer::chosen().is_some() {
+        // The Makefile's compiler has none, and the examples run on their own.
+        return;
+    }
     let scratch = Scratch::new("cpp-make");
     let directory = libraries().shared.parent().unwrap();
     let mut make = Command::new("make");

@@ -1,5 +1,5 @@
 //! The durable queue through the public API: full disks, damage, several processes, outages, restarts.
-#![cfg(all(feature = "local-edge", unix))]
+#![cfg(all(feature = "local-edge", feature = "spool", unix))]
 
 #[path = "support/random.rs"]
 mod random;

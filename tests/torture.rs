@@ -4,7 +4,7 @@
 //!
 //! `ADOBE_TARGET_TORTURE_SECONDS` makes it last longer; `ADOBE_TARGET_TORTURE_SEED` begins with a seed that was printed.
 //! A seed decides what is done; when exactly a process dies is the machine's affair.
-#![cfg(all(feature = "local-edge", unix))]
+#![cfg(all(feature = "local-edge", feature = "spool", unix))]
 
 #[path = "torture/campaign.rs"]
 mod campaign;

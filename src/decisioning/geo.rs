@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::context::Geo;
 use crate::error::TargetError;
-use crate::events::Events;
+use crate::events::{EventKind, Events};
 use crate::json::{Document, Kind, ObjectWriter, Strictness};
 use crate::stats::{Stats, count};
 use crate::sync::lock;
@@ -83,7 +83,7 @@ impl Located {
 
     /// The event that tells it.
     pub(crate) fn announce(&self, events: &Events) {
-        events.emit("geo_location_updated", |event| self.write(event.key("geo")));
+        events.emit(EventKind::GeoLocationUpdated, |event| self.write(event.key("geo")));
     }
 
     /// Writes it as the Delivery API's `geo`.

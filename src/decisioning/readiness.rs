@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::events::Events;
+use crate::events::{EventKind, Events};
 use crate::sync::lock;
 
 /// Shared by what makes a client ready and those who wait for it.
@@ -36,7 +36,7 @@ impl Readiness {
             return;
         }
         // Before anybody who waits goes on: the event is there when the wait is over.
-        events.emit("client_ready", |_| {});
+        events.emit(EventKind::ClientReady, |_| {});
         lock(&self.state).has_artifact = true;
         self.changed.notify_all();
     }

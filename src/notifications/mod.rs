@@ -8,5 +8,6 @@ mod faults;
 pub(crate) mod queue;
 mod report;
 pub(crate) mod sender;
+#[cfg_attr(not(feature = "spool"), allow(dead_code))]
 mod spool;
 mod worker;

@@ -6,7 +6,7 @@ use super::queue::{Outcome, Settled, Told};
 use super::spool::Ticket;
 use crate::clock::wall_ms;
 use crate::error::TargetError;
-use crate::events::Events;
+use crate::events::{EventKind, Events};
 use crate::json::ObjectWriter;
 
 pub(super) fn tickets(entries: &[Entry]) -> Vec<Ticket> {
@@ -29,7 +29,7 @@ pub(super) fn tell(told: Vec<Told>, store: Option<&Store>, events: &Events) {
 /// Of a request that brought no success.
 pub(super) fn tell_error(error: &TargetError, ids: &[String], events: &Events) {
     crate::log::warn(format_args!("{} notifications were not delivered: {error}", ids.len()));
-    events.emit("send_notification_error", |event| {
+    events.emit(EventKind::SendNotificationError, |event| {
         event.raw("error", &error.to_json());
         event.strings("ids", ids);
     });
@@ -43,9 +43,9 @@ fn tell_settled(settled: &Settled, store: Option<&Store>, events: &Events) {
         store.finish(&tickets(&settled.entries));
     }
     let kind = match settled.outcome {
-        Outcome::Acknowledged => "notification_acknowledged",
-        Outcome::Rejected(_) => "notification_rejected",
-        Outcome::Dropped(_) => "notification_dropped",
+        Outcome::Acknowledged => EventKind::NotificationAcknowledged,
+        Outcome::Rejected(_) => EventKind::NotificationRejected,
+        Outcome::Dropped(_) => EventKind::NotificationDropped,
     };
     events.emit(kind, |event| {
         event.strings("ids", ids(&settled.entries));

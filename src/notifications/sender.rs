@@ -14,9 +14,6 @@ use crate::edge::Edge;
 use crate::error::{DeliveryCounts, TargetError};
 use crate::sync::lock;
 
-const TIME_TO_LIVE: Duration = Duration::from_millis(1_800_000);
-/// With a spool: an outage of a day.
-const DURABLE_TIME_TO_LIVE: Duration = Duration::from_millis(86_400_000);
 /// Waiting notifications from which on nothing lingers, whatever the queue's bound is.
 const PRESSURE: usize = 2500;
 
@@ -56,7 +53,7 @@ impl Sender {
     fn assemble(config: &ClientConfig, edge: &Arc<Edge>, store: Option<Store>) -> Arc<Shared> {
         let queue = &config.notifications;
         let durable = store.is_some();
-        let time_to_live = queue.time_to_live.unwrap_or(if durable { DURABLE_TIME_TO_LIVE } else { TIME_TO_LIVE });
+        let time_to_live = queue.time_to_live_or_default(durable);
         let policy = Policy {
             max_batch: usize::try_from(queue.max_batch).unwrap_or(usize::MAX).max(1),
             linger: queue.flush_interval,

@@ -350,106 +350,112 @@ fn a_worker_that_sleeps_is_woken_while_the_other_is_busy() {
     sender.stop(true);
 }
 
-/// A directory of its own that goes with the test.
-struct Scratch(std::path::PathBuf);
+#[cfg(feature = "spool")]
+mod durable {
+    use super::*;
 
-impl Scratch {
-    fn new() -> Self {
-        Scratch(std::env::temp_dir().join(format!("adobe-target-sender-{}", crate::ids::uuid())))
+    /// A directory of its own that goes with the test.
+    struct Scratch(std::path::PathBuf);
+
+    impl Scratch {
+        fn new() -> Self {
+            Scratch(std::env::temp_dir().join(format!("adobe-target-sender-{}", crate::ids::uuid())))
+        }
     }
-}
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
     }
-}
 
-#[test]
-fn a_close_with_a_rest_in_the_spool_is_final() {
-    let scratch = Scratch::new();
-    // Nothing is answered.
-    let transport = Scripted::new([]);
-    let (sender, _edge) = sender(&transport, |config| config.notifications.spool_dir = Some(scratch.0.clone()));
-    let sender = Arc::new(sender);
-    sender.submit(batch("one", "", "1")).unwrap();
-    transport.wait_for(1);
-    let (tell, told) = mpsc::channel();
-    let flushing = Arc::clone(&sender);
-    std::thread::spawn(move || tell.send(flushing.flush(None)));
-    let counts = close_in_time(&sender, Some(Instant::now()));
-    assert_eq!((counts.pending, counts.dropped), (1, 0));
-    // Nobody waits for what nobody delivers any more.
-    assert_eq!(told.recv_timeout(Duration::from_secs(30)).unwrap().pending, 1);
-    assert_eq!(close_in_time(&sender, None), counts);
-    sender.stop(true);
-    let transport = Scripted::new([ok()]);
-    let (next, _edge) = self::sender(&transport, |config| config.notifications.spool_dir = Some(scratch.0.clone()));
-    let stats = wait_settled(&next);
-    assert_eq!((stats.recovered, stats.acknowledged), (1, 1));
-    next.stop(true);
-}
-
-#[test]
-fn a_click_is_marked_whether_or_not_this_client_repeats_it() {
-    let scratch = Scratch::new();
-    let spool = |config: &mut ClientConfig, retry_clicks: bool| {
-        config.notifications.spool_dir = Some(scratch.0.clone());
-        config.retry_clicks = retry_clicks;
-        config.notifications.retry_base_delay = Duration::from_secs(3600);
-        config.notifications.retry_max_delay = Duration::from_secs(3600);
-    };
-    // Accepted by one that does not repeat clicks, and never sent.
-    let transport = Scripted::new([]);
-    let (first, _edge) = sender(&transport, |config| {
-        spool(config, false);
-        config.notifications.flush_interval = Duration::from_secs(3600);
-    });
-    let mut click = batch("one", "", "1");
-    click.notifications[0].once = true;
-    first.submit(click).unwrap();
-    assert_eq!(first.close(Some(Instant::now())).pending, 1);
-    first.stop(true);
-    // Sent by one that does, without an answer.
-    let transport = Scripted::new([status(503, "")]);
-    let (second, _edge) = sender(&transport, |config| spool(config, true));
-    transport.wait_for(1);
-    assert_eq!(second.close(Some(Instant::now())).pending, 1);
-    second.stop(true);
-    // It may have been counted.
-    let transport = Scripted::new([]);
-    let (third, edge) = sender(&transport, |config| spool(config, false));
-    let stats = wait_settled(&third);
-    assert_eq!((stats.recovered, stats.dropped), (1, 1));
-    assert!(kinds(&edge).iter().any(|(_, event)| event["reason"] == "outcome_unknown"));
-    third.stop(true);
-    assert!(transport.asked().is_empty());
-}
-
-#[test]
-fn leftovers_wake_an_idle_worker() {
-    let scratch = Scratch::new();
-    let transport = Scripted::new([]);
-    let (first, _edge) = sender(&transport, |config| {
-        config.notifications.spool_dir = Some(scratch.0.clone());
-        config.notifications.flush_interval = Duration::from_secs(3600);
-    });
-    let transport = Scripted::new([ok(), ok()]);
-    let (second, _edge) = sender(&transport, |config| config.notifications.spool_dir = Some(scratch.0.clone()));
-    second.submit(batch("own", "", "1")).unwrap();
-    wait_settled(&second);
-    while lock(&second.shared.state).idle() == 0 {
-        std::thread::yield_now();
+    #[test]
+    fn a_close_with_a_rest_in_the_spool_is_final() {
+        let scratch = Scratch::new();
+        // Nothing is answered.
+        let transport = Scripted::new([]);
+        let (sender, _edge) = sender(&transport, |config| config.notifications.spool_dir = Some(scratch.0.clone()));
+        let sender = Arc::new(sender);
+        sender.submit(batch("one", "", "1")).unwrap();
+        transport.wait_for(1);
+        let (tell, told) = mpsc::channel();
+        let flushing = Arc::clone(&sender);
+        std::thread::spawn(move || tell.send(flushing.flush(None)));
+        let counts = close_in_time(&sender, Some(Instant::now()));
+        assert_eq!((counts.pending, counts.dropped), (1, 0));
+        // Nobody waits for what nobody delivers any more.
+        assert_eq!(told.recv_timeout(Duration::from_secs(30)).unwrap().pending, 1);
+        assert_eq!(close_in_time(&sender, None), counts);
+        sender.stop(true);
+        let transport = Scripted::new([ok()]);
+        let (next, _edge) =
+            super::sender(&transport, |config| config.notifications.spool_dir = Some(scratch.0.clone()));
+        let stats = wait_settled(&next);
+        assert_eq!((stats.recovered, stats.acknowledged), (1, 1));
+        next.stop(true);
     }
-    first.submit(batch("left", "", "2")).unwrap();
-    assert_eq!(first.close(Some(Instant::now())).pending, 1);
-    first.stop(true);
-    let store = second.shared.settings.store.as_ref().unwrap();
-    second.shared.recover(store.adopt(), false);
-    transport.wait_for(2);
-    let stats = wait_settled(&second);
-    assert_eq!((stats.recovered, stats.acknowledged), (1, 2));
-    second.stop(true);
+
+    #[test]
+    fn a_click_is_marked_whether_or_not_this_client_repeats_it() {
+        let scratch = Scratch::new();
+        let spool = |config: &mut ClientConfig, retry_clicks: bool| {
+            config.notifications.spool_dir = Some(scratch.0.clone());
+            config.retry_clicks = retry_clicks;
+            config.notifications.retry_base_delay = Duration::from_secs(3600);
+            config.notifications.retry_max_delay = Duration::from_secs(3600);
+        };
+        // Accepted by one that does not repeat clicks, and never sent.
+        let transport = Scripted::new([]);
+        let (first, _edge) = sender(&transport, |config| {
+            spool(config, false);
+            config.notifications.flush_interval = Duration::from_secs(3600);
+        });
+        let mut click = batch("one", "", "1");
+        click.notifications[0].once = true;
+        first.submit(click).unwrap();
+        assert_eq!(first.close(Some(Instant::now())).pending, 1);
+        first.stop(true);
+        // Sent by one that does, without an answer.
+        let transport = Scripted::new([status(503, "")]);
+        let (second, _edge) = sender(&transport, |config| spool(config, true));
+        transport.wait_for(1);
+        assert_eq!(second.close(Some(Instant::now())).pending, 1);
+        second.stop(true);
+        // It may have been counted.
+        let transport = Scripted::new([]);
+        let (third, edge) = sender(&transport, |config| spool(config, false));
+        let stats = wait_settled(&third);
+        assert_eq!((stats.recovered, stats.dropped), (1, 1));
+        assert!(kinds(&edge).iter().any(|(_, event)| event["reason"] == "outcome_unknown"));
+        third.stop(true);
+        assert!(transport.asked().is_empty());
+    }
+
+    #[test]
+    fn leftovers_wake_an_idle_worker() {
+        let scratch = Scratch::new();
+        let transport = Scripted::new([]);
+        let (first, _edge) = sender(&transport, |config| {
+            config.notifications.spool_dir = Some(scratch.0.clone());
+            config.notifications.flush_interval = Duration::from_secs(3600);
+        });
+        let transport = Scripted::new([ok(), ok()]);
+        let (second, _edge) = sender(&transport, |config| config.notifications.spool_dir = Some(scratch.0.clone()));
+        second.submit(batch("own", "", "1")).unwrap();
+        wait_settled(&second);
+        while lock(&second.shared.state).idle() == 0 {
+            std::thread::yield_now();
+        }
+        first.submit(batch("left", "", "2")).unwrap();
+        assert_eq!(first.close(Some(Instant::now())).pending, 1);
+        first.stop(true);
+        let store = second.shared.settings.store.as_ref().unwrap();
+        second.shared.recover(store.adopt(), false);
+        transport.wait_for(2);
+        let stats = wait_settled(&second);
+        assert_eq!((stats.recovered, stats.acknowledged), (1, 2));
+        second.stop(true);
+    }
 }
 
 /// It would be waited for as long as it lives.

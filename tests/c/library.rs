@@ -46,9 +46,13 @@ fn build() -> Libraries {
     let target = places.next().unwrap_or_default();
 
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(CRATE).args(["build", "--lib", "--message-format=json", "--features", "capi"]);
-    if cfg!(feature = "local-edge") {
-        cargo.args(["--features", "local-edge"]);
+    cargo.current_dir(CRATE).args(["build", "--lib", "--message-format=json", "--no-default-features"]);
+    for (feature, is_on) in
+        [("capi", true), ("spool", cfg!(feature = "spool")), ("local-edge", cfg!(feature = "local-edge"))]
+    {
+        if is_on {
+            cargo.args(["--features", feature]);
+        }
     }
     cargo.args(["--profile", if profile == "debug" { "dev" } else { &profile }]);
     // A directory named like `x86_64-unknown-linux-gnu` between the target directory and the profile.
@@ -96,7 +100,64 @@ fn compiler(variable: &str, otherwise: &str) -> Command {
     let mut words = named.split_whitespace();
     let mut command = Command::new(words.next().unwrap_or(otherwise));
     command.args(words).args(["-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
+    if let Some(sanitizer) = Sanitizer::chosen() {
+        command.args(sanitizer.flags());
+        // The Rust compiler's runtime instead of the C compiler's: one that fits the library, and whose locks a forked
+        // child does not find locked.
+        command.args(["-nodefaultlibs", "-Wl,--whole-archive"]).arg(sanitizer.runtime());
+        command.args(["-Wl,--no-whole-archive", "-Wl,--export-dynamic", "-lstdc++"]).args(NATIVE_LIBRARIES.split(' '));
+        command.arg("-lgcc");
+    }
     command
+}
+
+/// What programs are built with and run under instead of valgrind: `ADOBE_TARGET_SANITIZER` is `address` or `thread`, and
+/// the libraries of this build have it, too (`.ci/asan`, `.ci/tsan`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Sanitizer {
+    Address,
+    Thread,
+}
+
+impl Sanitizer {
+    pub fn chosen() -> Option<Self> {
+        match std::env::var("ADOBE_TARGET_SANITIZER").as_deref() {
+            Err(_) | Ok("") => None,
+            Ok("address") => Some(Sanitizer::Address),
+            Ok("thread") => Some(Sanitizer::Thread),
+            Ok(other) => panic!("ADOBE_TARGET_SANITIZER is `{other}`: it can be `address` or `thread`"),
+        }
+    }
+
+    fn flags(self) -> &'static [&'static str] {
+        match self {
+            Sanitizer::Address => {
+                &["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+            }
+            Sanitizer::Thread => &["-fsanitize=thread", "-fno-omit-frame-pointer"],
+        }
+    }
+
+    fn runtime(self) -> PathBuf {
+        let output = succeed(Command::new("rustc").args(["--print", "target-libdir"]));
+        let directory = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        let end = match self {
+            Sanitizer::Address => "_rt.asan.a",
+            Sanitizer::Thread => "_rt.tsan.a",
+        };
+        let files = std::fs::read_dir(&directory).expect("the libraries of the Rust compiler");
+        let mut files = files.filter_map(|entry| Some(entry.ok()?.path()));
+        let is_it = |path: &PathBuf| path.to_string_lossy().ends_with(end);
+        files.find(is_it).unwrap_or_else(|| panic!("no *{end} in {}", directory.display()))
+    }
+
+    /// A function that instrumented code calls.
+    pub fn trace(self) -> &'static str {
+        match self {
+            Sanitizer::Address => "__asan_init",
+            Sanitizer::Thread => "__tsan_init",
+        }
+    }
 }
 
 /// A directory that goes with the value, unless the test fails: then it stays to be looked at.

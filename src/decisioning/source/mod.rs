@@ -20,7 +20,7 @@ use super::readiness::Readiness;
 use crate::clock::{Clock, wall_ms};
 use crate::config::{ArtifactFormat, ClientConfig};
 use crate::error::TargetError;
-use crate::events::Events;
+use crate::events::{EventKind, Events};
 use crate::json::ObjectWriter;
 use crate::process;
 use crate::stats::ArtifactStats;
@@ -421,7 +421,7 @@ impl Shared {
         let Some(loaded) = &*current else { return };
         let events = &self.surroundings.events;
         if downloaded.is_some() {
-            events.emit("artifact_download_succeeded", |event| {
+            events.emit(EventKind::ArtifactDownloadSucceeded, |event| {
                 event.string("location", &loaded.location);
                 event.string("version", loaded.version());
                 event.optional_string("etag", loaded.etag.as_deref());
@@ -429,13 +429,13 @@ impl Shared {
         }
         let skipped = &loaded.artifact.skipped;
         for rule in skipped.iter().take(MAX_SKIPPED_EVENTS) {
-            events.emit("artifact_rule_skipped", |event| {
+            events.emit(EventKind::ArtifactRuleSkipped, |event| {
                 event.string("rule_key", &rule.rule_key);
                 event.string("reason", &rule.reason);
             });
         }
         if let Some(others) = skipped.len().checked_sub(MAX_SKIPPED_EVENTS).filter(|others| *others > 0) {
-            events.emit("artifact_rule_skipped", |event| {
+            events.emit(EventKind::ArtifactRuleSkipped, |event| {
                 event.string("rule_key", "");
                 event.string("reason", &format!("and {others} more rules were left out"));
             });
@@ -448,7 +448,7 @@ impl Shared {
 
     fn tell_failure(&self, location: &str, error: &TargetError) {
         crate::log::warn(format_args!("artifact: {error}"));
-        self.surroundings.events.emit("artifact_download_failed", |event| {
+        self.surroundings.events.emit(EventKind::ArtifactDownloadFailed, |event| {
             event.string("location", location);
             event.raw("error", &error.to_json());
         });

@@ -5,11 +5,11 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Barrier;
+use std::sync::{Barrier, Mutex};
 use std::time::Instant;
 
 use super::*;
-use crate::error::ErrorCode;
+use crate::error::{ErrorCode, TargetError};
 use crate::ids;
 
 /// A directory of its own that goes with the test.

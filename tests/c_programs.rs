@@ -4,65 +4,19 @@
 //! valgrind, which must find no error and no leak. What the programs cannot see, the edge's side, is checked here.
 #![cfg(all(feature = "capi", feature = "local-edge", unix))]
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use adobe_target::local_edge::LocalEdge;
 use serde_json::{Value, json};
 
 #[path = "c/library.rs"]
 mod library;
+#[path = "c/programs.rs"]
+mod programs;
 
 use library::{CRATE, NATIVE_LIBRARIES, Sanitizer, Scratch, cc, cxx, libraries, shown, succeed};
-
-/// A program that takes longer hangs.
-const TIME_LIMIT: Duration = Duration::from_secs(300);
-/// Under valgrind, on a machine that does other things besides.
-const VALGRIND_TIME_LIMIT: Duration = Duration::from_secs(600);
-
-/// What a program wrote and how it ended.
-struct Run {
-    /// None: by a signal.
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl Run {
-    fn succeeded(self, what: &str) -> Self {
-        assert_eq!(self.code, Some(0), "{what} failed:\n{}{}", self.stdout, self.stderr);
-        self
-    }
-}
-
-/// Runs a command to its end, but not for ever.
-fn run(command: &mut Command, scratch: &Scratch, limit: Duration) -> Run {
-    let (out, err) = (scratch.file("stdout"), scratch.file("stderr"));
-    for variable in ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
-        command.env_remove(variable);
-    }
-    command.stdin(Stdio::null()).stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
-    let read = |file: &Path| String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned();
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let began = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if began.elapsed() > limit {
-            let _ = child.kill();
-            let _ = child.wait();
-            panic!("{command:?} took more than {limit:?}:\n{}{}", read(&out), read(&err));
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    };
-    let run = Run { code: status.code(), stdout: read(&out), stderr: read(&err) };
-    assert!(run.code.is_some(), "{command:?} ended with {status}:\n{}{}", run.stdout, run.stderr);
-    run
-}
+use programs::{Run, TIME_LIMIT, run, runs_as_it_is, runs_under, runs_under_valgrind, runs_well};
 
 /// Compiles files of the crate to a program that has the shared library beside it.
 fn compiled(mut compiler: Command, standard: &str, scratch: &Scratch, files: &[&str]) -> PathBuf {
@@ -71,74 +25,6 @@ fn compiled(mut compiler: Command, standard: &str, scratch: &Scratch, files: &[&
     compiler.args(["-Iinclude", "-Iexamples-c", "-Itests/c", "-o"]).arg(&program).args(files);
     succeed(compiler.args(scratch.link_shared()));
     program
-}
-
-/// Whether there is a valgrind. Leaving it out does not go unnoticed, unless a sanitizer looks in its stead.
-fn has_valgrind() -> bool {
-    if Sanitizer::chosen().is_some() {
-        return false;
-    }
-    if Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success()) {
-        return true;
-    }
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "valgrind is not installed");
-    // Past the test harness, which shows nothing of tests that pass.
-    let _ = writeln!(std::io::stderr(), "\n*** valgrind is not installed: C programs were NOT checked for leaks ***\n");
-    false
-}
-
-/// Runs a program as it is and under valgrind, each time with an edge of its own that is looked at afterwards.
-fn runs_well(program: &Path, scratch: &Scratch, arguments: &[&str], examine: impl Fn(&Run, &LocalEdge)) {
-    let start = || LocalEdge::start().unwrap();
-    runs_as_it_is(&start(), program, scratch, arguments, &examine);
-    runs_under_valgrind(start, program, scratch, arguments, &examine);
-}
-
-fn runs_as_it_is(
-    edge: &LocalEdge,
-    program: &Path,
-    scratch: &Scratch,
-    arguments: &[&str],
-    examine: impl Fn(&Run, &LocalEdge),
-) {
-    let mut plain = Command::new(program);
-    let result = run(plain.arg(edge.host()).args(arguments), scratch, TIME_LIMIT).succeeded("the program");
-    examine(&result, edge);
-}
-
-fn runs_under_valgrind(
-    start: impl Fn() -> LocalEdge,
-    program: &Path,
-    scratch: &Scratch,
-    arguments: &[&str],
-    examine: impl Fn(&Run, &LocalEdge),
-) {
-    const LEAKS: [&str; 3] =
-        ["--leak-check=full", "--show-leak-kinds=definite,indirect", "--errors-for-leak-kinds=definite,indirect"];
-    runs_under(&LEAKS, start, program, scratch, arguments, examine);
-}
-
-fn runs_under(
-    checks: &[&str],
-    start: impl Fn() -> LocalEdge,
-    program: &Path,
-    scratch: &Scratch,
-    arguments: &[&str],
-    examine: impl Fn(&Run, &LocalEdge),
-) {
-    if !has_valgrind() {
-        return;
-    }
-    let edge = start();
-    let mut checked = Command::new("valgrind");
-    checked.args(["-q", "--num-callers=16", "--error-exitcode=99"]).args(checks);
-    let suppressions = Path::new(CRATE).join("tests/valgrind.supp");
-    if suppressions.exists() {
-        checked.arg(format!("--suppressions={}", suppressions.display()));
-    }
-    checked.arg(program).arg(edge.host()).args(arguments).env("TARGET_TIMEOUT", "300000");
-    let result = run(&mut checked, scratch, VALGRIND_TIME_LIMIT).succeeded("the program under valgrind");
-    examine(&result, &edge);
 }
 
 /// The same for a program that forks, where children leak what was their parent's and what its other threads had: leaks

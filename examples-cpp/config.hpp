@@ -1,5 +1,6 @@
 /*
- * Which edge the examples go to: a local one, whose address is the argument, or Adobe's, by variables of the environment.
+ * Which edge the examples go to: a local one, whose address is the argument, or Adobe's, by variables of the
+ * environment.
  */
 #ifndef EXAMPLES_CONFIG_HPP
 #define EXAMPLES_CONFIG_HPP

@@ -35,9 +35,12 @@ static void the_queue(const at::Client& client) {
 static void asynchronous_calls(const at::Client& client) {
     Counter done;
     const auto token = std::make_shared<int>(0);
-    const auto on_result = [&done, token](std::string_view) { done.raise(); };
-    const auto on_error = [token](const at::Error& error) { check_failed(__FILE__, __LINE__, error.what(), ""); };
-    const at::Request request = CHECK_VALUE(client.try_get_offers_async(OFFERS, on_result, on_error));
+    at::ResultCallback on_result = [&done, token](std::string_view) { done.raise(); };
+    at::ErrorCallback on_error = [token](const at::Error& error) {
+        check_failed(__FILE__, __LINE__, error.what(), "");
+    };
+    const at::Request request =
+        CHECK_VALUE(client.try_get_offers_async(OFFERS, std::move(on_result), std::move(on_error)));
     CHECK_VALUE(request.try_wait());
     CHECK(CHECK_VALUE(request.try_wait_for(0ms)).has_value());
     CHECK_VALUE(request.try_cancel());

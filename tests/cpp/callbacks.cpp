@@ -68,16 +68,19 @@ static void replacing_waits_for_a_callback_that_runs() {
 /* It is still running on its own captures when it has replaced itself. */
 static void a_callback_may_replace_itself() {
     at::Client client(config_of(edge));
-    Counter replaced;
+    Counter set, replaced;
     Counter events_of_next;
     const auto token = std::make_shared<int>(0), next_token = std::make_shared<int>(0);
     client.on_event([&, token, text = std::string(1000, 'x')](std::string_view) {
+        /* Two that replace at the same time leave what they replaced to the next. */
+        set.wait(1);
         client.on_event([&events_of_next, next_token](std::string_view) { events_of_next.raise(); });
         client.on_event([&events_of_next, next_token](std::string_view) { events_of_next.raise(); });
         CHECK(token.use_count() == 2 && text == std::string(1000, 'x'));
         CHECK(next_token.use_count() == 2);
         replaced.raise();
     });
+    set.raise();
     replaced.wait(1);
     wait_until_alone(token);
     cause_event(client);

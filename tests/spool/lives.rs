@@ -46,7 +46,9 @@ fn what_is_refused_because_of_a_close_is_not_found_by_the_next_client() {
 fn an_outage_costs_nothing_but_time() {
     let directory = Directory::new();
     let nobody = Nobody::new();
-    let client = durable(nobody.host(), directory.path(), |_| {}).build().unwrap();
+    // What is dropped after a close does not wait once more.
+    let hour = Duration::from_secs(3600);
+    let client = durable(nobody.host(), directory.path(), |_| {}).close_timeout(hour).build().unwrap();
     for part in 0..100 {
         enqueue(&client, &format!("session-{}", part % 70), (0..30).map(|n| display(&format!("{part}-{n}")))).unwrap();
     }

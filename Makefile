@@ -55,6 +55,8 @@ $(READY)/done: $(SOURCES)
 	touch $@.new
 	$(CARGO) rustc --release --lib --crate-type cdylib,staticlib --locked $(if $(TARGET),--target $(TARGET))
 	$(STRIP) -o $(READY)/$(FILE) $(BUILT)/libadobe_target.so
+	ln -sf $(FILE) $(READY)/$(SONAME)
+	ln -sf $(FILE) $(READY)/libadobe_target.so
 	LD='$(LD)' AR='$(AR)' OBJCOPY='$(OBJCOPY)' \
 	    abi/localise $(BUILT)/libadobe_target.a $(READY)/libadobe_target.a abi/symbols.txt
 	mv $@.new $@

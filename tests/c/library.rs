@@ -131,9 +131,13 @@ impl Sanitizer {
 
     fn flags(self) -> &'static [&'static str] {
         match self {
-            Sanitizer::Address => {
-                &["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
-            }
+            // The runtime has not what the check of virtual tables calls.
+            Sanitizer::Address => &[
+                "-fsanitize=address,undefined",
+                "-fno-sanitize=vptr",
+                "-fno-sanitize-recover=all",
+                "-fno-omit-frame-pointer",
+            ],
             Sanitizer::Thread => &["-fsanitize=thread", "-fno-omit-frame-pointer"],
         }
     }

@@ -14,9 +14,9 @@ endif()
 # As the file was found, and where it really is: /lib is a link to /usr/lib on many systems.
 get_filename_component(_adobe_target_real "${CMAKE_CURRENT_LIST_DIR}" REALPATH)
 foreach(_adobe_target_start IN ITEMS "${CMAKE_CURRENT_LIST_DIR}" "${_adobe_target_real}")
-    # cmake, lib/<architecture> or share, lib, <prefix>
+    # cmake; <libdir> or share; what is above
     set(_adobe_target_above "${_adobe_target_start}")
-    foreach(_adobe_target_step RANGE 1 4)
+    foreach(_adobe_target_step RANGE 1 3)
         get_filename_component(_adobe_target_above "${_adobe_target_above}" DIRECTORY)
         # The library's directory itself comes first; the others are for a file in share.
         foreach(_adobe_target_sub IN ITEMS "" "/lib/${CMAKE_LIBRARY_ARCHITECTURE}" "/lib64" "/lib")
@@ -28,12 +28,21 @@ foreach(_adobe_target_start IN ITEMS "${CMAKE_CURRENT_LIST_DIR}" "${_adobe_targe
                 if(EXISTS "${_adobe_target_place}/libadobe_target.a")
                     set(_adobe_target_static "${_adobe_target_place}/libadobe_target.a")
                 endif()
-            endif()
-        endforeach()
-        foreach(_adobe_target_sub IN ITEMS "/include" "/include/${CMAKE_LIBRARY_ARCHITECTURE}")
-            set(_adobe_target_place "${_adobe_target_above}${_adobe_target_sub}")
-            if(NOT _adobe_target_header AND EXISTS "${_adobe_target_place}/adobe_target.h")
-                set(_adobe_target_header "${_adobe_target_place}")
+                if(_adobe_target_shared OR _adobe_target_static)
+                    # The header of the same prefix, and of no other that happens to be above it.
+                    get_filename_component(_adobe_target_prefix "${_adobe_target_place}" DIRECTORY)
+                    get_filename_component(_adobe_target_name "${_adobe_target_prefix}" NAME)
+                    if(_adobe_target_name STREQUAL "lib" AND NOT _adobe_target_place MATCHES "/lib(64)?$")
+                        # It was <prefix>/lib/<architecture>.
+                        get_filename_component(_adobe_target_prefix "${_adobe_target_prefix}" DIRECTORY)
+                    endif()
+                    foreach(_adobe_target_in IN ITEMS "include" "include/${CMAKE_LIBRARY_ARCHITECTURE}")
+                        if(NOT _adobe_target_header
+                            AND EXISTS "${_adobe_target_prefix}/${_adobe_target_in}/adobe_target.h")
+                            set(_adobe_target_header "${_adobe_target_prefix}/${_adobe_target_in}")
+                        endif()
+                    endforeach()
+                endif()
             endif()
         endforeach()
     endforeach()
@@ -79,6 +88,6 @@ foreach(_adobe_target_sub IN LISTS AdobeTarget_FIND_COMPONENTS)
     endif()
 endforeach()
 
-foreach(_adobe_target_sub IN ITEMS header shared static real start above step place sub)
+foreach(_adobe_target_sub IN ITEMS header shared static real start above step place prefix name in sub)
     unset("_adobe_target_${_adobe_target_sub}")
 endforeach()

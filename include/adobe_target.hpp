@@ -56,21 +56,23 @@
  *     gone when the callback returns.
  *     A std::function is destroyed once it cannot run any more: that of an asynchronous call after its one callback
  *     has run, or at once if the call was not taken; that of events and of the logger when it is replaced, or, replaced
- *     from inside, when it has returned (a logger: at the latest when the next one is set); that of events also with
- *     its client.
+ *     from inside, when it has returned (a logger: when the next one is set from outside); that of events also with
+ *     its client. Where two threads replace the same one at the same time, both stay until the next replacement.
  *     Inside a callback a Client must not be destroyed: as target_client_free does it logs an error and does nothing,
  *     the client goes on and is leaked with its callbacks. Do not let a callback own the last pointer to its client.
  *
  * The library
  *
  *     What has no counterpart here can be done by the functions of adobe_target.h with Client::handle() and
- *     Request::handle(). Events and logger of one client or process should be set by one of the two only.
+ *     Request::handle(). Events and logger of one client or process should be set by one of the two only, and by one
+ *     of files with and files without exceptions.
  */
 
 #ifndef ADOBE_TARGET_HPP
 #define ADOBE_TARGET_HPP
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <chrono>
 #include <cstddef>
@@ -91,6 +93,10 @@
 #include <utility>
 #include <variant>
 #include <vector>
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <unistd.h>
+#endif
 
 #include "adobe_target.h"
 
@@ -122,6 +128,15 @@ struct Inside {
 ADOBE_TARGET_VISIBLE inline Inside& inside() noexcept {
     static thread_local Inside inside;
     return inside;
+}
+
+/* Tells a forked child from its parent. */
+inline long number() noexcept {
+#if defined(__unix__) || defined(__APPLE__)
+    return static_cast<long>(::getpid());
+#else
+    return 0;
+#endif
 }
 
 }  // namespace process
@@ -729,7 +744,7 @@ Result<String> result_of(Call call) {
     if (status != TARGET_OK) {
         return Error(status, result);
     }
-    return result;
+    return Result<String>(std::move(result));
 }
 
 /* The same of a wait: nothing if it ended first. */
@@ -870,47 +885,91 @@ public:
     /* set(user data) gives it to the library. `others_may_run`: its return does not mean that the old one is done. */
     template <class Set>
     target_status replace(Function function, bool others_may_run, Set set) {
-        std::shared_ptr<Holder> next;
-        if (function) {
-            next = std::make_shared<Holder>(std::move(function));
-        }
-        /* Made first: nothing may fail once the library has it. */
-        std::vector<std::shared_ptr<Holder>> gone{next};
-        std::uint64_t own = 0;
-        bool alone = false;
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            kept_.push_back(next);
-            alone = under_way_++ == 0;
-            own = ++begun_;
-        }
-        const target_status status = set(next.get());
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            --under_way_;
-            alone = alone && own == begun_;
-            if (status != TARGET_OK) {
-                for (auto& kept : kept_) {
-                    if (kept == next) {
-                        std::swap(kept, kept_.back());
-                        kept_.pop_back();
-                        break;
-                    }
-                }
-            } else if (alone && !others_may_run) {
-                kept_.swap(gone);
-            }
-        }
-        /* Without the lock: what a function owns may do anything when it goes. */
-        return status;
+        return history().replace(std::move(function), others_may_run, set);
     }
 
+    /* Whether there was ever one in this process. */
+    bool was_set() const noexcept { return history_.load()->was_set.load(); }
+
+    Replaceable() : history_(new History) {}
+    Replaceable(const Replaceable&) = delete;
+    Replaceable& operator=(const Replaceable&) = delete;
+    ~Replaceable() { delete history_.load(); }
+
 private:
-    std::mutex mutex_;
-    std::vector<std::shared_ptr<Holder>> kept_;
-    std::uint64_t begun_ = 0;
-    int under_way_ = 0;
+    struct History {
+        std::mutex mutex;
+        std::vector<std::shared_ptr<Holder>> kept;
+        std::uint64_t begun = 0;
+        int under_way = 0;
+        std::atomic<bool> was_set{false};
+        const long of_process = process::number();
+
+        template <class Set>
+        target_status replace(Function function, bool others_may_run, Set set);
+    };
+
+    /* A forked child begins anew: a thread of its parent's may have held the lock. Then what that kept stays. */
+    History& history() {
+        History* found = history_.load();
+        if (found->of_process != process::number()) {
+            auto own = std::make_unique<History>();
+            own->was_set = true;
+            History* const inherited = found;
+            if (history_.compare_exchange_strong(found, own.get())) {
+                found = own.release();
+                if (inherited->mutex.try_lock()) {
+                    const std::lock_guard<std::mutex> lock(found->mutex);
+                    found->kept.insert(found->kept.begin(), inherited->kept.begin(), inherited->kept.end());
+                    inherited->kept.clear();
+                    inherited->mutex.unlock();
+                }
+            }
+        }
+        return *found;
+    }
+
+    std::atomic<History*> history_;
 };
+
+template <class Function>
+template <class Set>
+target_status Replaceable<Function>::History::replace(Function function, bool others_may_run, Set set) {
+    std::shared_ptr<Holder> next;
+    if (function) {
+        next = std::make_shared<Holder>(std::move(function));
+    }
+    /* Made first: nothing may fail once the library has it. */
+    std::vector<std::shared_ptr<Holder>> gone{next};
+    std::uint64_t own = 0;
+    bool alone = false;
+    {
+        const std::lock_guard<std::mutex> lock(mutex);
+        kept.push_back(next);
+        was_set = was_set || next;
+        alone = under_way++ == 0;
+        own = ++begun;
+    }
+    const target_status status = set(next.get());
+    {
+        const std::lock_guard<std::mutex> lock(mutex);
+        --under_way;
+        alone = alone && own == begun;
+        if (status != TARGET_OK) {
+            for (auto& one : kept) {
+                if (one == next) {
+                    std::swap(one, kept.back());
+                    kept.pop_back();
+                    break;
+                }
+            }
+        } else if (alone && !others_may_run) {
+            kept.swap(gone);
+        }
+    }
+    /* Without the lock: what a function owns may do anything when it goes. */
+    return status;
+}
 
 using Events = Replaceable<EventCallback>;
 using Loggers = Replaceable<LogCallback>;
@@ -1035,7 +1094,7 @@ public:
         if (!created) {
             return created.error();
         }
-        return client;
+        return Result<Client>(std::move(client));
     }
 
     Client(Client&& other) noexcept = default;
@@ -1246,14 +1305,25 @@ private:
     struct State {
         target_client* handle = nullptr;
         detail::Events events;
+        const long of_process = process::number();
     };
+
+    /*
+     * Whether the library will refuse to free the client, and goes on with the callbacks that it has: inside callbacks
+     * of this header, and those that were set in C, of which only the library knows. A child is not asked: a client that
+     * it has not used would start for the answer.
+     */
+    static bool is_refused(const State& state) noexcept {
+        return process::inside().callbacks > 0 ||
+               (state.events.was_set() && state.of_process == process::number() &&
+                target_client_wait_ready(state.handle, 1, nullptr) == TARGET_ERR_WOULD_DEADLOCK);
+    }
 
     void end() noexcept {
         if (!state_) {
             return;
         }
-        if (state_->handle != nullptr && process::inside().callbacks > 0) {
-            /* The library refuses and goes on with the callbacks that it has: they must not go. */
+        if (state_->handle != nullptr && is_refused(*state_)) {
             target_client_free(state_.release()->handle);
             return;
         }

@@ -163,11 +163,11 @@ struct Readme;
 struct OnDevicePage;
 
 /// And of this one.
-#[cfg(all(doctest, feature = "local-edge"))]
+#[cfg(all(doctest, feature = "local-edge", feature = "spool"))]
 #[doc = include_str!("../docs/notifications.md")]
 struct NotificationsPage;
 
 /// And of this one.
-#[cfg(all(doctest, feature = "local-edge"))]
+#[cfg(all(doctest, feature = "local-edge", feature = "spool"))]
 #[doc = include_str!("../docs/rust.md")]
 struct RustPage;

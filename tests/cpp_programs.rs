@@ -236,6 +236,10 @@ fn clients_destroyed_inside_callbacks() {
 
 #[test]
 fn fork() {
+    if Sanitizer::chosen() == Some(Sanitizer::Thread) {
+        // It does not support threads in the child of a process that had some.
+        return;
+    }
     let scratch = Scratch::new("cpp-fork");
     runs_well_and_leaks(&test_program("fork", &scratch), &scratch);
 }

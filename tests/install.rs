@@ -337,6 +337,9 @@ fn the_cmake_package_says_what_is_missing() {
     let prefix = scratch.file("prefix");
     let headers = scratch.file("headers");
     succeed(make_install().env("PREFIX", &prefix).env("INCLUDEDIR", &headers));
+    // Somebody else's, above the prefix.
+    fs::create_dir(scratch.file("include")).unwrap();
+    fs::write(scratch.file("include/adobe_target.h"), "").unwrap();
     let without = found(&prefix, &scratch, &[]);
     assert_eq!(without["found"], "FALSE");
     assert!(without["why"].contains("set AdobeTarget_INCLUDE_DIR"), "{without:?}");

@@ -37,6 +37,7 @@ int main(void) {
     char *result = NULL;
     uint64_t id = 0;
     int calls = 0;
+    int events = 0;
 
     CHECK(target_abi_version() == 1);
     CHECK(strlen(target_version()) >= 5);
@@ -45,7 +46,7 @@ int main(void) {
     CHECK(target_client_create(config, &client, &result) == OK && client != NULL && result != NULL);
     target_string_free(result);
     CHECK(target_client_wait_ready(client, 0, NULL) == OK);
-    CHECK(target_client_on_event(client, count, &calls) == OK);
+    CHECK(target_client_on_event(client, count, &events) == OK);
     CHECK(target_client_on_event(client, NULL, NULL) == OK);
     CHECK(target_client_stats(client, &result) == OK && strchr(result, '{') == result);
     target_string_free(result);

@@ -71,6 +71,32 @@ static void by_assignment_in_an_error_callback() {
     target_client_free(handle);
 }
 
+static void destroy(const char*, void* client) {
+    static_cast<std::unique_ptr<at::Client>*>(client)->reset();
+}
+
+/* A callback that was set in C is one, too: only the library knows. */
+static void in_a_callback_of_the_c_header() {
+    const auto token = std::make_shared<int>(0);
+    Counter events;
+    auto client = std::make_unique<at::Client>(config_of(edge));
+    target_client* const handle = client->handle();
+    client->on_event([&events, token](std::string_view) { events.raise(); });
+    events.wait(1);
+    target_request* request = nullptr;
+    CHECK_STATUS(TARGET_OK,
+                 target_get_offers_async(handle, OFFERS, destroy, destroy, &client, &request, nullptr));
+    CHECK_STATUS(TARGET_OK, target_request_wait(request, TARGET_WAIT_FOREVER, nullptr));
+    target_request_free(request);
+    while (complaints < 4) {
+        std::this_thread::sleep_for(1ms);
+    }
+    cause_event(handle);
+    events.wait(2);
+    CHECK(token.use_count() == 2);
+    target_client_free(handle);
+}
+
 int main(int, char** argv) {
     edge = argv[1];
     at::set_logger(
@@ -81,6 +107,7 @@ int main(int, char** argv) {
     by_the_last_pointer_in_a_callback();
     in_its_own_event_callback();
     by_assignment_in_an_error_callback();
+    in_a_callback_of_the_c_header();
     at::set_logger(nullptr);
     return 0;
 }

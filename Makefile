@@ -61,9 +61,14 @@ $(READY)/done: $(SOURCES)
 	    abi/localise $(BUILT)/libadobe_target.a $(READY)/libadobe_target.a abi/symbols.txt
 	mv $@.new $@
 
-install: $(READY)/done
+# Before anything is built, too.
+places:
 	@for directory in "$$PREFIX" "$$LIBDIR" "$$INCLUDEDIR"; do case $$directory in \
 	    /*) ;; *) echo "PREFIX, LIBDIR and INCLUDEDIR must be absolute paths: $$directory" >&2; exit 1;; esac; done
+	@if [ "$$DESTDIR$$INCLUDEDIR/adobe_target.h" -ef include/adobe_target.h ]; then \
+	    echo "PREFIX must not be the directory of the sources: $$PREFIX" >&2; exit 1; fi
+
+install: places $(READY)/done
 	$(INSTALL) -d "$$DESTDIR$$LIBDIR" "$$DESTDIR$$INCLUDEDIR" "$$DESTDIR$$PKGCONFIGDIR" "$$DESTDIR$$CMAKEDIR"
 	$(INSTALL) -m 755 $(READY)/$(FILE) "$$DESTDIR$$LIBDIR/$(FILE)"
 	ln -sf $(FILE) "$$DESTDIR$$LIBDIR/$(SONAME)"
@@ -93,5 +98,5 @@ uninstall:
 	rm -f "$$DESTDIR$$CMAKEDIR/AdobeTargetConfig.cmake" "$$DESTDIR$$CMAKEDIR/AdobeTargetConfigVersion.cmake"
 	[ ! -d "$$DESTDIR$$CMAKEDIR" ] || rmdir "$$DESTDIR$$CMAKEDIR"
 
-.PHONY: all install uninstall
+.PHONY: all install places uninstall
 .DELETE_ON_ERROR:

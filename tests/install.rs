@@ -128,6 +128,9 @@ fn places_that_cannot_work_are_refused() {
         assert!(shown(&output).contains(told), "{}", shown(&output));
     }
     assert!(!stage.exists());
+    let onto_itself = make_install().env("PREFIX", CRATE).output().unwrap();
+    assert!(!onto_itself.status.success());
+    assert!(shown(&onto_itself).contains("PREFIX must not be the directory of the sources"), "{}", shown(&onto_itself));
 }
 
 fn does_the_main_job(program: &Path, library_path: &Path) {

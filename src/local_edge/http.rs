@@ -28,6 +28,9 @@ pub(super) struct Limits {
     pub(super) idle_timeout: Duration,
 }
 
+/// The first byte of somebody who speaks TLS.
+const TLS_HANDSHAKE: u8 = 0x16;
+
 /// Why there is no request to answer.
 #[derive(Debug)]
 pub(super) enum Unread {
@@ -184,6 +187,10 @@ impl Input {
                 searched = 0;
             }
             let bytes = &self.buffer[..self.filled];
+            if bytes.first() == Some(&TLS_HANDSHAKE) {
+                // At once, so that the client fails at once.
+                return Err(refused(400, "this edge speaks HTTP, not HTTPS: a client of it needs \"secure\": false"));
+            }
             if !line_seen {
                 if let Some(end) = find(bytes, b"\r\n", searched) {
                     line_seen = true;

@@ -219,6 +219,14 @@ fn slow_requests_time_out_and_idle_connections_close() {
     assert!(matches!(input.wait(), Err(Unread::Closed)));
 }
 
+/// It has no line end, so its sender would wait until a deadline.
+#[test]
+fn whoever_speaks_tls_is_told_at_once() {
+    let (status, message) = refusal(b"\x16\x03\x01\x02\x00\x01\x00");
+    assert_eq!(status, 400);
+    assert!(message.contains("\"secure\": false"), "{message}");
+}
+
 #[test]
 fn the_path_is_seen_before_the_rest_has_come() {
     let (_client, mut input) = sent(b"POST /stop?x HTTP/1.1\r\n");

@@ -297,7 +297,7 @@ func TestOptionsReachTheEdge(t *testing.T) {
 	options := home()
 	options.SessionID, options.ConsumerID, options.TargetLocationHint = "a-session", "a-consumer", "31"
 	options.CustomerIDs = []CustomerID{{ID: "c1", IntegrationCode: "crm", AuthenticatedState: "authenticated"}}
-	options.RetryClicks, options.Extra = Bool(true), map[string]any{"visitor_cookie": ""}
+	options.RetryClicks, options.Extra = Bool(true), map[string]any{}
 	offers := must[*Offers](t)(client.GetOffers(context.Background(), options))
 	for _, part := range []string{`"id":"c1"`, `"integrationCode":"crm"`, `"authenticatedState":"authenticated"`} {
 		if !strings.Contains(string(offers.Request), part) {
@@ -307,9 +307,10 @@ func TestOptionsReachTheEdge(t *testing.T) {
 	if !strings.Contains(offers.TargetCookie.Value, "a-session") {
 		t.Errorf("%+v", offers.TargetCookie)
 	}
-	options.Extra = map[string]any{"session_id": "another"}
-	if _, err := client.GetOffers(context.Background(), options); !errors.Is(err, ErrInvalidOptions) {
-		t.Error("given twice: ", err)
+	options.Extra = map[string]any{"unheard_of": 1}
+	var failed *Error
+	if _, err := client.GetOffers(context.Background(), options); !errors.As(err, &failed) || failed.Field != "unheard_of" {
+		t.Error("what the library does not know: ", err)
 	}
 }
 

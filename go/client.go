@@ -368,7 +368,11 @@ func (c *Client) Close(ctx context.Context) (Counts, error) {
 		if wasOver {
 			timeout = 0
 		}
+		// Here, and not in finish, so that nothing new begins once any Close has returned.
 		close(c.closing)
+		if c.uses.Add(closingMark) == closingMark {
+			close(c.idle)
+		}
 		go c.finish(timeout)
 	})
 	select {
@@ -394,9 +398,6 @@ func (c *Client) Close(ctx context.Context) (Counts, error) {
 }
 
 func (c *Client) finish(timeout uint64) {
-	if c.uses.Add(closingMark) == closingMark {
-		close(c.idle)
-	}
 	answer := c.native.close(timeout)
 	text := answer.text
 	if answer.status != 0 {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -205,6 +206,9 @@ func TestACancelledCloseReturnsAndGoesOn(t *testing.T) {
 	if _, err := client.Close(ctx); !errors.Is(err, context.Canceled) || !errors.Is(err, ErrCancelled) {
 		t.Error(err)
 	}
+	if _, err := client.GetOffers(context.Background(), home()); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
 	counts, err := client.Close(context.Background())
 	if err != nil || counts.Dropped != 1 {
 		t.Errorf("%+v, %v", counts, err)
@@ -216,6 +220,42 @@ func TestACancelledCloseReturnsAndGoesOn(t *testing.T) {
 	counts, err = client.Close(ctx)
 	if err != nil || counts.Dropped != 1 {
 		t.Errorf("%+v, %v", counts, err)
+	}
+}
+
+// cancelledMeanwhile is cancelled between two looks at it.
+type cancelledMeanwhile struct {
+	context.Context
+	looked bool
+}
+
+func (c *cancelledMeanwhile) Done() <-chan struct{} {
+	over := make(chan struct{})
+	close(over)
+	return over
+}
+
+func (c *cancelledMeanwhile) Err() error {
+	if c.looked {
+		return context.Canceled
+	}
+	c.looked = true
+	return nil
+}
+
+func TestNothingBeginsOnceACloseHasReturned(t *testing.T) {
+	edge := startEdge(t)
+	// What Close starts does not run before it has returned.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for i := 0; i < 20; i++ {
+		client := edge.client(edge.config())
+		if _, err := client.Close(&cancelledMeanwhile{Context: context.Background()}); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		if client.use() {
+			client.done()
+			t.Fatal("a closed client is used")
+		}
 	}
 }
 

@@ -259,6 +259,30 @@ func TestNothingBeginsOnceACloseHasReturned(t *testing.T) {
 	}
 }
 
+func TestAFlushInSlicesEndsWithItsClient(t *testing.T) {
+	edge := startEdge(t, "--accept-any-token")
+	edge.always(`{"type":"silence"}`)
+	client := edge.client(edge.config())
+	client.slices[flushing] = 10 * time.Millisecond
+	must[[]string](t)(client.EnqueueNotifications(context.Background(), display("a")))
+	ctx := timeLeft(t, time.Hour)
+	ended := make(chan error)
+	go func() {
+		counts, err := client.Flush(ctx)
+		if counts.Pending+counts.Dropped != 1 {
+			t.Errorf("%+v", counts)
+		}
+		ended <- err
+	}()
+	eventually(t, "it waits", func() bool { return len(client.inside[flushing]) == 1 })
+	time.Sleep(50 * time.Millisecond)
+	must[Counts](t)(client.Close(timeLeft(t, 100*time.Millisecond)))
+	err := <-ended
+	if (err != nil && !errors.Is(err, ErrPending) && !errors.Is(err, ErrClosed)) || errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
 func TestASpoolIsLeftToTheNextClient(t *testing.T) {
 	edge := startEdge(t, "--accept-any-token")
 	edge.always(`{"type":"status","status":503}`)

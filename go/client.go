@@ -46,6 +46,8 @@ type Client struct {
 
 	// inside limits the threads that are inside the library, by kind of call.
 	inside [kinds]slots
+	// slices are how long a thread of a cancelled wait may stay inside the library.
+	slices [kinds]time.Duration
 }
 
 const (
@@ -99,6 +101,7 @@ func create(config []byte) (*Client, error) {
 			starting: make(slots, 32), enqueuing: make(slots, 32),
 			flushing: make(slots, 16), waitingReady: make(slots, 16), refreshing: make(slots, 4),
 		},
+		slices: [...]time.Duration{flushing: 5 * time.Second, waitingReady: time.Second, refreshing: 0},
 	}
 	c.calls.init()
 	go c.calls.poll(native)
@@ -218,9 +221,21 @@ type Counts struct {
 // With ErrPending some have no outcome yet; the counts are there as well.
 //
 // Give the context a deadline. When it is cancelled, Flush returns at once, and the library goes on delivering.
+//
+// A Flush of more than five seconds asks the library again every five seconds, so that a cancelled one does not keep its
+// thread. What waits for another attempt gets one each time, and what was enqueued meanwhile belongs to what is waited
+// for: the counts are then of everything that has got its outcome since Flush was called, and of what is pending at the
+// end. With a context that cannot end, such as context.Background(), it is asked once. Such a Flush does not wait for
+// notifications that the edge refuses for what they share: the error is ErrPending, and they stay pending.
 func (c *Client) Flush(ctx context.Context) (Counts, error) {
 	var counts Counts
-	err := c.block(ctx, flushing, nativeClient.flush, &counts)
+	answer, err := c.block(ctx, flushing, nativeClient.flush, &counts)
+	if answer.total != nil {
+		if answer.status != ErrClosed {
+			answer.total.Pending = counts.Pending
+		}
+		counts = *answer.total
+	}
 	return counts, err
 }
 
@@ -228,7 +243,8 @@ func (c *Client) Flush(ctx context.Context) (Counts, error) {
 // context, for its location hint. A server-side client is ready at once. With ErrPending the context's deadline was
 // earlier, and the message has the reason of the last failed download.
 func (c *Client) WaitReady(ctx context.Context) error {
-	return c.block(ctx, waitingReady, nativeClient.waitReady, nil)
+	_, err := c.block(ctx, waitingReady, nativeClient.waitReady, nil)
+	return err
 }
 
 // Artifact is the rule artifact in force.
@@ -244,32 +260,44 @@ type Artifact struct {
 // force until a better one is. When the context is over, Refresh returns at once, and the download goes on.
 func (c *Client) Refresh(ctx context.Context) (Artifact, error) {
 	var artifact Artifact
-	err := c.block(ctx, refreshing, nativeClient.refresh, &artifact)
+	_, err := c.block(ctx, refreshing, nativeClient.refresh, &artifact)
 	return artifact, err
+}
+
+// waited is what a call has answered that blocks.
+type waited struct {
+	outcome
+	// total is what the queue has done while it was flushed, where more than one call of the library has waited.
+	total *Counts
 }
 
 // block makes a call that blocks until its deadline. Whatever it answers, members of its result are stored in the
 // variable that result points to.
-func (c *Client) block(ctx context.Context, kind int, run func(nativeClient, uint64) outcome, result any) error {
+func (c *Client) block(ctx context.Context, kind int, run func(nativeClient, uint64) outcome, result any) (waited, error) {
 	if !c.use() {
-		return closedError()
+		return waited{}, closedError()
 	}
 	if err := ctx.Err(); err != nil {
 		c.done()
-		return err
+		return waited{}, err
 	}
-	if err := c.inside[kind].take(ctx, c.closing); err != nil {
+	answered := make(chan waited, 1)
+	if err := c.inside[kind].take(ctx, c.closing); err == nil {
+		go func() {
+			defer c.done()
+			answer := c.wait(ctx, kind, run)
+			c.inside[kind].give()
+			answered <- answer
+		}()
+	} else if kind != refreshing && errors.Is(err, context.DeadlineExceeded) {
+		// It was waited for without a thread in the library, which has the counts and the reasons still: a look is quick.
+		answered <- waited{outcome: run(c.native, 0)}
 		c.done()
-		return err
+	} else {
+		c.done()
+		return waited{}, err
 	}
-	answered := make(chan outcome, 1)
-	go func() {
-		defer c.done()
-		answer := run(c.native, timeoutOf(ctx, waitForever))
-		c.inside[kind].give()
-		answered <- answer
-	}()
-	var answer outcome
+	var answer waited
 	select {
 	case answer = <-answered:
 	case <-ctx.Done():
@@ -286,30 +314,83 @@ func (c *Client) block(ctx context.Context, kind int, run func(nativeClient, uin
 			select {
 			case answer = <-answered:
 			default:
-				return contextError(ctx, "the wait was ended; what was waited for goes on")
+				return waited{}, contextError(ctx, "the wait was ended; what was waited for goes on")
 			}
 		}
+	}
+	if answer.status == ErrPending && errors.Is(ctx.Err(), context.Canceled) {
+		return waited{}, contextError(ctx, "the wait was ended; what was waited for goes on")
 	}
 	text := json.RawMessage(answer.text)
 	var failed *Error
 	if answer.status != 0 {
-		_, hasDeadline := ctx.Deadline()
-		failed = answer.failure().ofContext(ctx, hasDeadline)
+		deadline, has := ctx.Deadline()
+		failed = answer.failure().ofContext(ctx, has && time.Until(deadline) <= momentAhead)
 		text = failed.Result
 	}
 	if result != nil && len(text) > 0 {
 		if err := json.Unmarshal(text, result); err != nil && failed == nil {
-			return unreadable("the result", err)
+			return answer, unreadable("the result", err)
 		}
 	}
 	if failed != nil {
-		return failed
+		return answer, failed
 	}
-	return nil
+	return answer, nil
+}
+
+// wait has the library wait until the context is over, in slices: nothing ends a wait inside the library, and a context
+// may be cancelled long before its deadline.
+func (c *Client) wait(ctx context.Context, kind int, run func(nativeClient, uint64) outcome) waited {
+	slice := c.slices[kind]
+	left := timeoutOf(ctx, waitForever)
+	if ctx.Done() == nil || slice == 0 || left <= uint64(slice.Milliseconds()) {
+		return waited{outcome: run(c.native, left)}
+	}
+	var before Counts
+	if kind == flushing {
+		before = c.outcomes()
+	}
+	for rounds := 1; ; rounds++ {
+		begun := time.Now()
+		timeout := uint64(slice.Milliseconds())
+		if left < timeout {
+			timeout = left
+		}
+		answer := waited{outcome: run(c.native, timeout)}
+		// A client with an artifact is ready when the time is over, though its location hint may be on its way.
+		unhinted := kind == waitingReady && answer.status == 0 && time.Since(begun) >= slice
+		left = timeoutOf(ctx, waitForever)
+		// A client that closes flushes by itself, and refuses others.
+		closes := kind == flushing && c.uses.Load() >= closingMark
+		if (answer.status == ErrPending || unhinted) && left > 0 && ctx.Err() == nil && !closes {
+			continue
+		}
+		if kind == flushing && rounds > 1 {
+			after := c.outcomes()
+			answer.total = &Counts{
+				Acknowledged: after.Acknowledged - before.Acknowledged,
+				Rejected:     after.Rejected - before.Rejected,
+				Dropped:      after.Dropped - before.Dropped,
+				Pending:      after.Pending,
+			}
+		}
+		return answer
+	}
+}
+
+// outcomes are those of the background queue since the client was made.
+func (c *Client) outcomes() Counts {
+	stats, _ := c.Stats() // of a client that is in use, which always succeeds
+	return stats.Notifications.Counts
 }
 
 // graceOfBlocking is how much later than the context's deadline the library may answer.
 const graceOfBlocking = time.Second
+
+// momentAhead is how much earlier than the context the library may see its deadline. What ends earlier was ended by
+// something else, such as Close.
+const momentAhead = 10 * time.Millisecond
 
 var alreadyOver = func() <-chan time.Time {
 	over := make(chan time.Time)
@@ -339,7 +420,7 @@ func (s slots) take(ctx context.Context, closing <-chan struct{}) error {
 	case s <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return contextError(ctx, "as many calls of this kind as there may be were at it until the context was over")
 	case <-closing:
 		return closedError()
 	}
@@ -368,7 +449,11 @@ func (c *Client) Close(ctx context.Context) (Counts, error) {
 		if wasOver {
 			timeout = 0
 		}
+		// Here, and not in finish, so that nothing new begins once any Close has returned.
 		close(c.closing)
+		if c.uses.Add(closingMark) == closingMark {
+			close(c.idle)
+		}
 		go c.finish(timeout)
 	})
 	select {
@@ -394,9 +479,6 @@ func (c *Client) Close(ctx context.Context) (Counts, error) {
 }
 
 func (c *Client) finish(timeout uint64) {
-	if c.uses.Add(closingMark) == closingMark {
-		close(c.idle)
-	}
 	answer := c.native.close(timeout)
 	text := answer.text
 	if answer.status != 0 {

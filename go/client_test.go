@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -205,6 +206,9 @@ func TestACancelledCloseReturnsAndGoesOn(t *testing.T) {
 	if _, err := client.Close(ctx); !errors.Is(err, context.Canceled) || !errors.Is(err, ErrCancelled) {
 		t.Error(err)
 	}
+	if _, err := client.GetOffers(context.Background(), home()); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
 	counts, err := client.Close(context.Background())
 	if err != nil || counts.Dropped != 1 {
 		t.Errorf("%+v, %v", counts, err)
@@ -216,6 +220,66 @@ func TestACancelledCloseReturnsAndGoesOn(t *testing.T) {
 	counts, err = client.Close(ctx)
 	if err != nil || counts.Dropped != 1 {
 		t.Errorf("%+v, %v", counts, err)
+	}
+}
+
+// cancelledMeanwhile is cancelled between two looks at it.
+type cancelledMeanwhile struct {
+	context.Context
+	looked bool
+}
+
+func (c *cancelledMeanwhile) Done() <-chan struct{} {
+	over := make(chan struct{})
+	close(over)
+	return over
+}
+
+func (c *cancelledMeanwhile) Err() error {
+	if c.looked {
+		return context.Canceled
+	}
+	c.looked = true
+	return nil
+}
+
+func TestNothingBeginsOnceACloseHasReturned(t *testing.T) {
+	edge := startEdge(t)
+	// What Close starts does not run before it has returned.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for i := 0; i < 20; i++ {
+		client := edge.client(edge.config())
+		if _, err := client.Close(&cancelledMeanwhile{Context: context.Background()}); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		if client.use() {
+			client.done()
+			t.Fatal("a closed client is used")
+		}
+	}
+}
+
+func TestAFlushInSlicesEndsWithItsClient(t *testing.T) {
+	edge := startEdge(t, "--accept-any-token")
+	edge.always(`{"type":"silence"}`)
+	client := edge.client(edge.config())
+	client.slices[flushing] = 10 * time.Millisecond
+	must[[]string](t)(client.EnqueueNotifications(context.Background(), display("a")))
+	ctx := timeLeft(t, time.Hour)
+	ended := make(chan error)
+	go func() {
+		counts, err := client.Flush(ctx)
+		if counts.Pending+counts.Dropped != 1 {
+			t.Errorf("%+v", counts)
+		}
+		ended <- err
+	}()
+	eventually(t, "it waits", func() bool { return len(client.inside[flushing]) == 1 })
+	time.Sleep(50 * time.Millisecond)
+	must[Counts](t)(client.Close(timeLeft(t, 100*time.Millisecond)))
+	err := <-ended
+	if (err != nil && !errors.Is(err, ErrPending) && !errors.Is(err, ErrClosed)) || errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
 	}
 }
 
@@ -297,7 +361,7 @@ func TestOptionsReachTheEdge(t *testing.T) {
 	options := home()
 	options.SessionID, options.ConsumerID, options.TargetLocationHint = "a-session", "a-consumer", "31"
 	options.CustomerIDs = []CustomerID{{ID: "c1", IntegrationCode: "crm", AuthenticatedState: "authenticated"}}
-	options.RetryClicks, options.Extra = Bool(true), map[string]any{"visitor_cookie": ""}
+	options.RetryClicks, options.Extra = Bool(true), map[string]any{}
 	offers := must[*Offers](t)(client.GetOffers(context.Background(), options))
 	for _, part := range []string{`"id":"c1"`, `"integrationCode":"crm"`, `"authenticatedState":"authenticated"`} {
 		if !strings.Contains(string(offers.Request), part) {
@@ -307,9 +371,10 @@ func TestOptionsReachTheEdge(t *testing.T) {
 	if !strings.Contains(offers.TargetCookie.Value, "a-session") {
 		t.Errorf("%+v", offers.TargetCookie)
 	}
-	options.Extra = map[string]any{"session_id": "another"}
-	if _, err := client.GetOffers(context.Background(), options); !errors.Is(err, ErrInvalidOptions) {
-		t.Error("given twice: ", err)
+	options.Extra = map[string]any{"unheard_of": 1}
+	var failed *Error
+	if _, err := client.GetOffers(context.Background(), options); !errors.As(err, &failed) || failed.Field != "unheard_of" {
+		t.Error("what the library does not know: ", err)
 	}
 }
 

@@ -6,7 +6,8 @@ package adobetarget
 
 import (
 	"encoding/json"
-	"strings"
+	"math"
+	"strconv"
 	"time"
 )
 
@@ -100,7 +101,8 @@ type Config struct {
 	// Notifications is the background queue.
 	Notifications NotificationsConfig
 
-	// Extra has keys that this version of the module does not know, by their names in docs/configuration.md.
+	// Extra has keys that this version of the module does not know, by their names in docs/configuration.md. Those that
+	// have a field here are refused; new members of their objects are a matter of NewFromJSON.
 	Extra map[string]any
 }
 
@@ -219,7 +221,7 @@ func (c Config) JSON() ([]byte, error) {
 		w.count("spool_max_bytes", n.SpoolMaxBytes)
 		w.textual("spool_sync", n.SpoolSync)
 	})
-	w.extra(c.Extra)
+	w.extra("Config", fieldsOfConfig, c.Extra)
 	return w.end()
 }
 
@@ -238,19 +240,21 @@ func readSettings(config []byte) settings {
 		return s
 	}
 	for key, value := range keys {
-		var number *int64
-		switch strings.ReplaceAll(strings.ToLower(key), "_", "") {
+		switch spelled(key) {
 		case "timeout":
-			if json.Unmarshal(value, &number) == nil && number != nil && *number > 0 {
-				s.timeout = boundedMilliseconds(*number)
+			if number, ok := integer(value); ok && number > 0 {
+				s.timeout = boundedMilliseconds(number)
 			}
 		case "closetimeout":
-			if json.Unmarshal(value, &number) == nil && number != nil {
-				s.closeTimeout = boundedMilliseconds(*number)
+			if number, ok := integer(value); ok {
+				s.closeTimeout = boundedMilliseconds(number)
 			}
 		case "eventbuffer":
-			if json.Unmarshal(value, &number) == nil && number != nil {
-				s.eventBuffer = int(*number)
+			if number, ok := integer(value); ok {
+				if number > math.MaxInt {
+					number = math.MaxInt
+				}
+				s.eventBuffer = int(number)
 			}
 		case "decisioningmethod":
 			var method string
@@ -262,6 +266,20 @@ func readSettings(config []byte) settings {
 	return s
 }
 
+// integer reads an integer in any of the forms that the library takes: 300, 300.0 and 3e2.
+func integer(value json.RawMessage) (int64, bool) {
+	text := string(value)
+	if number, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return number, true
+	}
+	const exact = 1 << 53
+	number, err := strconv.ParseFloat(text, 64)
+	if err != nil || number != math.Trunc(number) || math.Abs(number) > exact {
+		return 0, false
+	}
+	return int64(number), true
+}
+
 // boundedMilliseconds is a duration that fits.
 func boundedMilliseconds(n int64) time.Duration {
 	const most = int64(1<<63-1) / int64(time.Millisecond)
@@ -269,4 +287,42 @@ func boundedMilliseconds(n int64) time.Duration {
 		n = most
 	}
 	return milliseconds(n)
+}
+
+// fieldsOfConfig are the fields of Config by their keys, in the spelling of spelled.
+var fieldsOfConfig = map[string]string{
+	"client":             "Client",
+	"organizationid":     "OrganizationID",
+	"decisioningmethod":  "DecisioningMethod",
+	"serverdomain":       "ServerDomain",
+	"secure":             "Secure",
+	"edgeaffinity":       "EdgeAffinity",
+	"timeout":            "Timeout",
+	"connecttimeout":     "ConnectTimeout",
+	"targetlocationhint": "TargetLocationHint",
+	"environmentid":      "EnvironmentID",
+	"propertytoken":      "PropertyToken",
+	"version":            "Version",
+	"telemetryenabled":   "TelemetryEnabled",
+	"proxy":              "Proxy",
+	"tls":                "TLS",
+	"headers":            "Headers",
+	"maxidleconnections": "MaxIdleConnections",
+	"maxidleage":         "MaxIdleAge",
+	"retry":              "Retry",
+	"retryclicks":        "RetryClicks",
+	"eventbuffer":        "EventBuffer",
+	"closetimeout":       "CloseTimeout",
+	"fixedclockms":       "FixedClock",
+	"environment":        "Environment",
+	"cdnenvironment":     "CDNEnvironment",
+	"cdnbasepath":        "CDNBasePath",
+	"artifactlocation":   "ArtifactLocation",
+	"artifactformat":     "ArtifactFormat",
+	"artifactpayload":    "ArtifactPayload",
+	"artifactcachedir":   "ArtifactCacheDir",
+	"pollinginterval":    "PollingInterval",
+	"maximumwaitready":   "MaximumWaitReady",
+	"allmatchingmboxes":  "AllMatchingMboxes",
+	"notifications":      "Notifications",
 }

@@ -5,6 +5,8 @@ package adobetarget
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"math"
 	"os"
 	"reflect"
 	"regexp"
@@ -112,6 +114,41 @@ func TestOptionsHaveTheKeysOfTheDocumentation(t *testing.T) {
 	same(t, "keys of Options", keys, documented(t, "## Options of a call", "## Results"))
 }
 
+func TestExtraHasNothingThatHasAField(t *testing.T) {
+	check := func(of any, begin, end string, fields map[string]string, write func(map[string]any) error) {
+		t.Helper()
+		known := make(map[string]bool)
+		for _, key := range documented(t, begin, end) {
+			key, _, _ = strings.Cut(key, ".")
+			parts := strings.Split(key, "_")
+			for i := range parts[1:] {
+				parts[i+1] = strings.ToUpper(parts[i+1][:1]) + parts[i+1][1:]
+			}
+			for _, key := range []string{key, strings.Join(parts, "")} {
+				known[spelled(key)] = true
+				var failed *Error
+				err := write(map[string]any{"a_new": 1, key: 5})
+				if !errors.As(err, &failed) || failed.Status != ErrInvalidOptions || failed.Field != key ||
+					!strings.Contains(failed.Message, fields[spelled(key)]) {
+					t.Errorf("%s: %v", key, err)
+				}
+			}
+			if _, ok := reflect.TypeOf(of).FieldByName(fields[spelled(key)]); !ok {
+				t.Errorf("%s has no field %q", key, fields[spelled(key)])
+			}
+		}
+		same(t, "known keys", len(fields), len(known))
+	}
+	check(Config{}, "## `target_client_create`", "## Options of a call", fieldsOfConfig, func(extra map[string]any) error {
+		_, err := Config{Extra: extra}.JSON()
+		return err
+	})
+	check(Options{}, "## Options of a call", "## Results", fieldsOfOptions, func(extra map[string]any) error {
+		_, err := (&Options{Extra: extra}).json(0)
+		return err
+	})
+}
+
 func TestWhatIsNotGivenIsNotWritten(t *testing.T) {
 	text := must[[]byte](t)(Config{Client: "a", OrganizationID: "b"}.JSON())
 	same(t, "the configuration", json.RawMessage(text), json.RawMessage(`{"client":"a","organization_id":"b"}`))
@@ -166,11 +203,17 @@ func TestSettingsAreReadInEitherSpelling(t *testing.T) {
 	for _, text := range []string{
 		`{"timeout":5,"close_timeout":6,"event_buffer":7,"decisioning_method":"hybrid"}`,
 		`{"timeout":5,"closeTimeout":6,"eventBuffer":7,"decisioningMethod":"hybrid"}`,
+		`{"timeout":5.0,"close_timeout":0.6e1,"event_buffer":70E-1,"decisioning_method":"hybrid"}`,
 	} {
 		want := settings{5 * time.Millisecond, 6 * time.Millisecond, 7, Hybrid}
 		if got := readSettings([]byte(text)); got != want {
 			t.Errorf("%+v of %s", got, text)
 		}
+	}
+	most := settings{boundedMilliseconds(1<<63 - 1), boundedMilliseconds(1 << 53), math.MaxInt, ServerSide}
+	text := `{"timeout":9223372036854775807,"close_timeout":9007199254740992.0,"event_buffer":9223372036854775807}`
+	if got := readSettings([]byte(text)); got != most {
+		t.Errorf("%+v of %s", got, text)
 	}
 	defaults := settings{3 * time.Second, 2 * time.Second, 1024, ServerSide}
 	for _, text := range []string{`{}`, `{"timeout":0,"close_timeout":null,"event_buffer":null,"decisioning_method":""}`} {

@@ -54,7 +54,8 @@ func TestADeadlineEndsACall(t *testing.T) {
 			continue // this goroutine came too late to call
 		}
 		var failed *Error
-		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrTimeout) || !errors.As(err, &failed) {
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &failed) ||
+			(failed.Status != ErrTimeout && failed.Status != ErrCancelled) { // by this module, where the library is late
 			t.Errorf("%v: %v", timeout, err)
 		}
 		if elapsed := time.Since(begun); elapsed > patience {
@@ -86,7 +87,7 @@ func TestTheShortestTimeoutCounts(t *testing.T) {
 	// That of the context.
 	options.Timeout = time.Hour
 	_, err = client.GetOffers(timeLeft(t, 50*time.Millisecond), options)
-	if !errors.Is(err, ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
+	if !errors.Is(err, context.DeadlineExceeded) || (!errors.Is(err, ErrTimeout) && !errors.Is(err, ErrCancelled)) {
 		t.Error(err)
 	}
 }
@@ -172,17 +173,103 @@ func TestWaitsEndWithTheirContext(t *testing.T) {
 		t.Error(err)
 	}
 	// A hundred waiters take 16 threads, and close ends them all.
+	before := threads(t)
 	ended := make(chan error)
 	for i := 0; i < 100; i++ {
 		go func() { ended <- unready.WaitReady(context.Background()) }()
 	}
+	eventually(t, "all places are taken", func() bool { return len(unready.inside[waitingReady]) == 16 })
 	time.Sleep(10 * time.Millisecond)
+	if now := threads(t); now > before+16+8 { // and some of Go's own
+		t.Errorf("%d threads with a hundred waiters, %d before", now, before)
+	}
 	must[Counts](t)(unready.Close(context.Background()))
 	for i := 0; i < 100; i++ {
 		if err := <-ended; !errors.Is(err, ErrClosed) {
 			t.Error(err)
 		}
 	}
+}
+
+func TestCancelledWaitsGiveTheirPlacesBack(t *testing.T) {
+	edge := startEdge(t, "--accept-any-token")
+	edge.always(`{"type":"silence"}`)
+	config := edge.onDevice()
+	config.MaximumWaitReady = Duration(0)
+	client := edge.client(config)
+	client.slices[flushing], client.slices[waitingReady] = 300*time.Millisecond, 300*time.Millisecond
+	must[[]string](t)(client.EnqueueNotifications(context.Background(), display("a")))
+	flush := func(ctx context.Context) error {
+		counts, err := client.Flush(ctx)
+		if errors.Is(err, context.DeadlineExceeded) {
+			same(t, "counts", counts, Counts{Pending: 1})
+		}
+		return err
+	}
+	for kind, wait := range map[int]func(context.Context) error{flushing: flush, waitingReady: client.WaitReady} {
+		for _, parent := range []context.Context{context.Background(), timeLeft(t, time.Hour)} {
+			ctx, cancel := context.WithCancel(parent)
+			ended := make(chan error)
+			for i := 0; i < 16; i++ {
+				go func() { ended <- wait(ctx) }()
+			}
+			eventually(t, "all places are taken", func() bool { return len(client.inside[kind]) == 16 })
+			// One more has the library's answer all the same.
+			var failed *Error
+			err := wait(timeLeft(t, 20*time.Millisecond))
+			if !errors.As(err, &failed) || failed.Status != ErrPending || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%d: %v", kind, err)
+			}
+			impatient, giveUp := context.WithCancel(context.Background())
+			time.AfterFunc(20*time.Millisecond, giveUp)
+			if err := wait(impatient); !errors.As(err, &failed) || failed.Status != ErrCancelled || !errors.Is(err, context.Canceled) {
+				t.Errorf("%d: %v", kind, err)
+			}
+			cancel()
+			for i := 0; i < 16; i++ {
+				if err := <-ended; !errors.Is(err, context.Canceled) || !errors.Is(err, ErrCancelled) {
+					t.Errorf("%d: %v", kind, err)
+				}
+			}
+			eventually(t, "the places are free", func() bool { return len(client.inside[kind]) == 0 })
+		}
+	}
+	must[Counts](t)(client.Close(timeLeft(t, 10*time.Millisecond)))
+}
+
+func TestALongFlushCountsEverything(t *testing.T) {
+	edge := startEdge(t, "--accept-any-token")
+	edge.faults(`[{"type":"delay","ms":100}]`)
+	config := edge.config()
+	config.Notifications = NotificationsConfig{MaxBatch: 1, Workers: 1}
+	client := edge.client(config)
+	client.slices[flushing] = 5 * time.Millisecond
+	edge.always(`{"type":"delay","ms":20}`)
+	must[[]string](t)(client.EnqueueNotifications(context.Background(), display("a", "b", "c", "d", "e")))
+	cancellable, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	same(t, "counts", must[Counts](t)(client.Flush(cancellable)), Counts{Acknowledged: 5})
+
+	edge.always(`{"type":"silence"}`)
+	must[[]string](t)(client.EnqueueNotifications(context.Background(), display("f")))
+	counts, err := client.Flush(timeLeft(t, 50*time.Millisecond))
+	if !errors.Is(err, ErrPending) || !errors.Is(err, context.DeadlineExceeded) || counts != (Counts{Pending: 1}) {
+		t.Errorf("%+v, %v", counts, err)
+	}
+	must[Counts](t)(client.Close(timeLeft(t, 10*time.Millisecond)))
+}
+
+func TestALongWaitForTheArtifactEndsWithIt(t *testing.T) {
+	edge := startEdge(t, "--default-artifact")
+	edge.always(`{"type":"delay","ms":200,"route":"artifact"}`)
+	config := edge.onDevice()
+	config.MaximumWaitReady = Duration(0)
+	client := edge.client(config)
+	client.slices[waitingReady] = 10 * time.Millisecond
+	if err := client.WaitReady(timeLeft(t, patience)); err != nil {
+		t.Error(err)
+	}
+	must[*Offers](t)(client.GetOffers(context.Background(), home()))
 }
 
 func TestErrorsHaveTheirFacts(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"sort"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -128,16 +129,28 @@ func (w *writer) object(key string, members func(*writer)) {
 	w.text = append(w.text, '}')
 }
 
-func (w *writer) extra(values map[string]any) {
+// extra writes members that have no field, and refuses those that have one: what is given twice would be refused by the
+// library only where the field is written.
+func (w *writer) extra(of string, fields map[string]string, values map[string]any) {
 	keys := make([]string, 0, len(values))
 	for key := range values {
 		keys = append(keys, key)
 	}
 	sort.Strings(keys)
 	for _, key := range keys {
+		if field, ok := fields[spelled(key)]; ok {
+			if w.err == nil {
+				w.err = newError(ErrInvalidOptions, "validate", key,
+					"`"+key+"` cannot be in "+of+".Extra: set the field "+of+"."+field)
+			}
+			return
+		}
 		w.value(key, values[key])
 	}
 }
+
+// spelled makes one of the spellings of a key, which may be snake_case or camelCase.
+func spelled(key string) string { return strings.ReplaceAll(strings.ToLower(key), "_", "") }
 
 func jsonOf(field string, value any) ([]byte, error) {
 	switch text := value.(type) {

@@ -31,7 +31,8 @@ type Options struct {
 	Timeout time.Duration
 	// RetryClicks instead of the client's.
 	RetryClicks *bool
-	// Extra has options that this version of the module does not know, by their names in docs/configuration.md.
+	// Extra has options that this version of the module does not know, by their names in docs/configuration.md. Those
+	// that have a field here are refused.
 	Extra map[string]any
 }
 
@@ -50,6 +51,21 @@ func (o *Options) json(timeout time.Duration) ([]byte, error) {
 	w.textual("decisioning_method", string(o.DecisioningMethod))
 	w.duration("timeout", timeout)
 	w.boolean("retry_clicks", o.RetryClicks)
-	w.extra(o.Extra)
+	w.extra("Options", fieldsOfOptions, o.Extra)
 	return w.end()
+}
+
+// fieldsOfOptions are the fields of Options by their keys, in the spelling of spelled.
+var fieldsOfOptions = map[string]string{
+	"request":            "Request",
+	"targetcookie":       "TargetCookie",
+	"targetlocationhint": "TargetLocationHint",
+	"consumerid":         "ConsumerID",
+	"customerids":        "CustomerIDs",
+	"sessionid":          "SessionID",
+	"visitorcookie":      "VisitorCookie",
+	"decisioningmethod":  "DecisioningMethod",
+	"timeout":            "Timeout",
+	"retryclicks":        "RetryClicks",
+	"events":             "Request",
 }

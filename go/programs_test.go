@@ -130,11 +130,36 @@ func TestTheServerReportsWhatItHasShown(t *testing.T) {
 			return strings.Contains(page, "Welcome back")
 		})
 	}
+	// One more visitor waits for the edge when the server is told to end.
+	edge.always(`{"type":"delay","ms":200}`)
+	served := make(chan string, 1)
+	go func() {
+		request, err := http.NewRequest(http.MethodGet, "http://"+address, nil)
+		if err != nil {
+			served <- err.Error()
+			return
+		}
+		request.Header.Set("User-Agent", "the last visitor")
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			served <- err.Error()
+			return
+		}
+		defer response.Body.Close()
+		page, err := io.ReadAll(response.Body)
+		served <- fmt.Sprint(string(page), err)
+	}()
+	eventually(t, "the edge has the visitor's request", func() bool {
+		return strings.Contains(string(edge.ask(http.MethodGet, "/control/requests", "")), "the last visitor")
+	})
 	if err := command.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
+	}
+	if page := <-served; !strings.Contains(page, "Welcome back") {
+		t.Errorf("the visitor in flight got %s", page)
 	}
 	if err := command.Wait(); err != nil {
 		t.Errorf("%v: %s", err, output.String())
 	}
-	same(t, fmt.Sprint("impressions and cookies; ", output.String()), []int{edge.report().Impressions.Total, cookies}, []int{3, 6})
+	same(t, fmt.Sprint("impressions and cookies; ", output.String()), []int{edge.report().Impressions.Total, cookies}, []int{4, 6})
 }

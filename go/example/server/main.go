@@ -51,7 +51,10 @@ func main() {
 	server := &http.Server{Addr: *listen, Handler: page{client}}
 	stop, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer cancel()
+	// ListenAndServe returns when Shutdown begins; handlers use the client until it has ended.
+	drained := make(chan struct{})
 	go func() {
+		defer close(drained)
 		<-stop.Done()
 		_ = server.Shutdown(context.Background())
 	}()
@@ -59,7 +62,7 @@ func main() {
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		log.Fatal(err)
 	}
-	<-stop.Done()
+	<-drained
 	counts, err := client.Close(context.Background())
 	<-told
 	log.Printf("closed: %+v %v", counts, err)

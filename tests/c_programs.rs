@@ -203,6 +203,7 @@ fn fork_among_busy_threads() {
     forking_program_runs_well("fork_among_threads", &["100", "16"], &["5", "4"]);
 }
 
+#[cfg(feature = "spool")]
 #[test]
 fn fork_with_a_queue() {
     forking_program_runs_well("fork_queue", &["100", "16"], &["5", "4"]);

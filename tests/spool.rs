@@ -13,3 +13,5 @@ mod damage;
 mod disk;
 #[path = "spool/lives.rs"]
 mod lives;
+#[path = "spool/older.rs"]
+mod older;

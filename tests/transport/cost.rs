@@ -51,7 +51,9 @@ fn a_call_starts_no_thread() {
     let output = run_child(CHILD, ("calls 200", &by_name(&edge)), &[], &[]);
     let threads = printed(&output, "threads:");
     let (before, after) = threads.split_once(' ').unwrap();
-    assert_eq!(before, after);
+    let count = |text: &str| text.parse::<usize>().unwrap();
+    // That of the first call's look-up may end among the others.
+    assert!(count(after) <= count(before), "{threads}");
     assert_eq!((edge.connections(), edge.report().requests), (1, 201));
 }
 

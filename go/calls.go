@@ -180,14 +180,14 @@ func (c *Client) timeout(ctx context.Context, options *Options) (time.Duration, 
 }
 
 // decidesHere tells calls that ask nobody and are over in microseconds: they need no other thread. What has an address
-// may have to ask where that is.
+// (ipAddress, unknownIpAddress) may have to ask where that is.
 func (c *Client) decidesHere(operation operation, options *Options, text []byte) bool {
 	method := options.DecisioningMethod
 	if method == "" {
 		method = c.settings.method
 	}
 	return method == OnDevice && operation != sendNotifications && len(options.Extra) == 0 &&
-		!bytes.Contains(text, []byte("ipAddress"))
+		!bytes.Contains(text, []byte("pAddress"))
 }
 
 // wait waits for the outcome of a call, and cancels it when the context is over.

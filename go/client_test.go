@@ -320,22 +320,28 @@ func TestDecisionsOnThisMachine(t *testing.T) {
 		t.Errorf("%d, %v", discount, err)
 	}
 	// What has an address is decided by another thread, since the place may have to be asked for.
-	request := json.RawMessage(`{"context":{"geo":{"ipAddress":"203.0.113.1"}},"execute":{"mboxes":[{"name":"cart"}]}}`)
-	attributes = must[*Attributes](t)(client.GetAttributes(ctx, nil, Options{Request: request}))
-	if err := attributes.Read("cart", "discount", &discount); err != nil {
-		t.Error(err)
+	for _, key := range []string{"ipAddress", "unknownIpAddress"} {
+		request := `{"context":{"geo":{"` + key + `":"203.0.113.1"}},"execute":{"mboxes":[{"name":"cart"}]}}`
+		options := Options{Request: json.RawMessage(request)}
+		if client.decidesHere(getAttributes, &options, []byte(request)) {
+			t.Errorf("a call with %s keeps its thread", key)
+		}
+		attributes = must[*Attributes](t)(client.GetAttributes(ctx, nil, options))
+		if err := attributes.Read("cart", "discount", &discount); err != nil {
+			t.Error(err)
+		}
 	}
 	artifact := must[Artifact](t)(client.Refresh(ctx))
 	if artifact.Changed || artifact.ETag == "" || artifact.Version == "" {
 		t.Errorf("%+v", artifact)
 	}
 	stats := must[Stats](t)(client.Stats())
-	if stats.Artifact == nil || stats.Artifact.Rules == 0 || stats.Decisions != 3 || stats.Geo.LookUps != 1 {
+	if stats.Artifact == nil || stats.Artifact.Rules == 0 || stats.Decisions != 4 || stats.Geo.LookUps != 1 {
 		t.Errorf("%s", stats.Raw)
 	}
 	counts := must[Counts](t)(client.Close(ctx))
-	same(t, "impressions of decisions", counts.Acknowledged+stats.Notifications.Acknowledged, 3)
-	same(t, "impressions at the edge", edge.report().Impressions.Total, 3)
+	same(t, "impressions of decisions", counts.Acknowledged+stats.Notifications.Acknowledged, 4)
+	same(t, "impressions at the edge", edge.report().Impressions.Total, 4)
 }
 
 func TestARequestGoesOutDigitForDigit(t *testing.T) {

@@ -58,7 +58,7 @@ type Config struct {
 	Proxy string
 	// TLS has certificate authorities and client certificates.
 	TLS TLSConfig
-	// Headers are added to every request.
+	// Headers are added to requests to delivery hosts.
 	Headers map[string]string
 	// MaxIdleConnections are kept between calls, 16 unless given.
 	MaxIdleConnections *int

@@ -110,7 +110,7 @@
  *                            with optional credentials
  *     tls                    object: "ca_file" (PEM, instead of the roots), "roots" ("bundled" or "system"),
  *                            "client_certificate_file", "client_key_file" (PEM)
- *     headers                object of strings, added to every request
+ *     headers                object of strings, added to requests to delivery hosts
  *     max_idle_connections   16
  *     max_idle_age           15000
  *     retry                  object: "max_attempts" 3, "base_delay" 100, "max_delay" 2000

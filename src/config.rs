@@ -173,7 +173,8 @@ pub struct QueueConfig {
     /// half an hour, with a spool a day.
     pub time_to_live: Option<Duration>,
     /// Makes the queue durable: what it has taken survives a crash, an exit and an outage. Clients and processes may
-    /// share the directory, which is made if it is not there. One that cannot be opened is an error of create.
+    /// share the directory, which is made if it is not there; each delivers what was left for its own `client` and
+    /// `organization_id`. A directory that cannot be opened is an error of create.
     pub spool_dir: Option<PathBuf>,
     /// Bound of what this client's part of the spool has on disk, in bytes; it stands instead of `max_queued`.
     pub spool_max_bytes: u64,

@@ -9,7 +9,7 @@ use super::batch::{Frame, Notification};
 use super::queue::QueueStats;
 use super::spool::{Item, Recovered, Settings, Spool, Submission, Ticket};
 use super::worker::Shared;
-use crate::config::{QueueConfig, SpoolSync};
+use crate::config::{ClientConfig, QueueConfig, SpoolSync};
 use crate::error::TargetError;
 use crate::process;
 use crate::sync::lock;
@@ -45,10 +45,11 @@ pub(super) struct KeptNotification {
 }
 
 impl Store {
-    pub(super) fn open(config: &QueueConfig) -> Result<Option<(Self, Vec<Kept>)>, TargetError> {
-        let Some(directory) = &config.spool_dir else { return Ok(None) };
-        let settings = Settings::new(config.spool_max_bytes, config.spool_sync);
-        let (spool, recovered) = Spool::open(directory, settings).map_err(|mut error| {
+    pub(super) fn open(config: &ClientConfig) -> Result<Option<(Self, Vec<Kept>)>, TargetError> {
+        let queue = &config.notifications;
+        let Some(directory) = &queue.spool_dir else { return Ok(None) };
+        let settings = Settings::new(queue.spool_max_bytes, queue.spool_sync);
+        let (spool, recovered) = Spool::open(directory, account(config), settings).map_err(|mut error| {
             error.details_mut().field = Some("notifications.spool_dir".to_owned());
             error
         })?;
@@ -132,6 +133,11 @@ impl Store {
         }
         all
     }
+}
+
+/// Whose notifications they are. Where they are sent to (`server_domain`) may change in the next life.
+fn account(config: &ClientConfig) -> String {
+    serde_json::json!({"client": config.client, "organization_id": config.organization_id}).to_string()
 }
 
 /// Four texts, each behind its length, and the place of the own id.
@@ -236,7 +242,7 @@ fn keep(shared: &Arc<Shared>, life: &CallControl, syncs: bool, pause: Duration, 
         if process::has_left_library_thread() {
             return;
         }
-        if adopted.elapsed() >= ADOPTION && life.end().is_none() {
+        if adopted.elapsed() >= ADOPTION && life.end().is_none() && !shared.is_closing() {
             adopted = Instant::now();
             shared.recover(store.adopt(), retry_clicks);
         }

@@ -275,12 +275,8 @@ impl Queue {
         wall_ms: i64,
         now: Instant,
     ) {
-        let count = notifications.len() as u64;
-        self.counts.accepted += count;
-        self.counts.pending += count;
-        for watch in self.watches.iter_mut().filter(|watch| watch.below == u64::MAX) {
-            watch.counts.pending += count;
-        }
+        self.counts.accepted += notifications.len() as u64;
+        self.begins_to_pend(notifications.len());
         let mut tickets = tickets.into_iter().flatten();
         let entries = notifications.into_iter().map(|notification| {
             let ticket = tickets.next();
@@ -301,9 +297,9 @@ impl Queue {
         accepted_ms: i64,
         now: Instant,
     ) {
-        let count = (kept.len() + lost.len()) as u64;
-        self.counts.recovered += count;
-        self.counts.pending += count;
+        let count = kept.len() + lost.len();
+        self.counts.recovered += count as u64;
+        self.begins_to_pend(count);
         let parts = |one: Spooled| (one.notification, Some(one.ticket), one.is_marked);
         if !lost.is_empty() {
             let entries = lost.into_iter().map(|lost| self.entry(parts(lost), accepted_ms)).collect();
@@ -311,6 +307,14 @@ impl Queue {
         }
         if !kept.is_empty() {
             self.enter(frame, kept.into_iter().map(parts), accepted_ms, now, now);
+        }
+    }
+
+    fn begins_to_pend(&mut self, count: usize) {
+        let count = count as u64;
+        self.counts.pending += count;
+        for watch in self.watches.iter_mut().filter(|watch| watch.below == u64::MAX) {
+            watch.counts.pending += count;
         }
     }
 

@@ -1,5 +1,6 @@
 //! What may go out when, and what an answer makes of it, with clocks that the test moves.
 
+use super::super::spool::Ticket;
 use super::*;
 use crate::error::DeliveryCounts;
 
@@ -42,15 +43,19 @@ impl Scene {
     }
 
     fn accept_in(&mut self, session: &str, context: &str, cluster: Option<&str>, ids: &str) {
-        let frame = Frame {
-            session_id: session.into(),
-            query: format!("imsOrgId=1&sessionId={session}"),
-            cluster: cluster.map(str::to_owned),
-            common: format!(",\"context\":\"{context}\",\"experienceCloud\":\"{session}\""),
-            own_id: None,
+        let notifications = ids.chars().map(notification).collect();
+        self.queue.accept(frame(session, context, cluster), notifications, None, self.wall_ms, self.now);
+    }
+
+    /// What a spool has kept, and what it has kept that may have been counted.
+    fn recover(&mut self, session: &str, kept: &str, lost: &str) {
+        let mut number = 0;
+        let mut spooled = |id| {
+            number += 1;
+            Spooled { notification: notification(id), ticket: Ticket { store: 1, number }, is_marked: false }
         };
-        let notification = |id: char| Notification { id: id.into(), text: "{}".into(), once: id.is_ascii_uppercase() };
-        self.queue.accept(frame, ids.chars().map(notification).collect(), None, self.wall_ms, self.now);
+        let (kept, lost) = (kept.chars().map(&mut spooled).collect(), lost.chars().map(&mut spooled).collect());
+        self.queue.recover(frame(session, "", None), kept, lost, self.wall_ms, self.now);
     }
 
     fn take(&mut self) -> Option<Batch> {
@@ -98,6 +103,20 @@ impl Scene {
         })
         .collect()
     }
+}
+
+fn frame(session: &str, context: &str, cluster: Option<&str>) -> Frame {
+    Frame {
+        session_id: session.into(),
+        query: format!("imsOrgId=1&sessionId={session}"),
+        cluster: cluster.map(str::to_owned),
+        common: format!(",\"context\":\"{context}\",\"experienceCloud\":\"{session}\""),
+        own_id: None,
+    }
+}
+
+fn notification(id: char) -> Notification {
+    Notification { id: id.into(), text: "{}".into(), once: id.is_ascii_uppercase() }
 }
 
 fn taken() -> Answer {
@@ -509,6 +528,19 @@ fn a_watch_counts_what_was_pending_when_it_began() {
     assert_eq!(scene.queue.watched(watch).0, counts(3, 0));
     scene.queue.end_watch(watch);
     assert_eq!(scene.queue.counts().acknowledged, 4);
+}
+
+#[test]
+fn a_watch_of_all_counts_what_is_taken_over_from_others() {
+    let mut scene = Scene::new(|policy| policy.linger = Duration::ZERO);
+    scene.accept("s", "", "1");
+    let watch = scene.queue.watch_all();
+    scene.recover("t", "23", "C");
+    scene.accept("u", "", "4");
+    let counts = |acknowledged, dropped, pending| DeliveryCounts { acknowledged, dropped, pending, rejected: 0 };
+    assert_eq!(scene.queue.watched(watch).0, counts(0, 1, 4));
+    scene.run(|_| taken());
+    assert_eq!(scene.queue.watched(watch).0, counts(4, 1, 0));
 }
 
 #[test]

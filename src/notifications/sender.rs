@@ -36,7 +36,7 @@ pub(crate) struct NotTaken {
 impl Sender {
     /// Opens the spool, if there is one, and begins to deliver what it has kept.
     pub(crate) fn new(config: &ClientConfig, edge: &Arc<Edge>) -> Result<Self, TargetError> {
-        let (store, kept) = Store::open(&config.notifications)?.unzip();
+        let (store, kept) = Store::open(config)?.unzip();
         let shared = Self::assemble(config, edge, store);
         let is_durable = shared.settings.store.is_some();
         let keep = || Keeper::start(&shared, &config.notifications, config.retry_clicks);

@@ -456,6 +456,28 @@ mod durable {
         assert_eq!((stats.recovered, stats.acknowledged), (1, 2));
         second.stop(true);
     }
+
+    #[test]
+    fn a_close_waits_for_what_is_taken_over_meanwhile() {
+        let scratch = Scratch::new();
+        let spool = |config: &mut ClientConfig| config.notifications.spool_dir = Some(scratch.0.clone());
+        let (first, _edge) = sender(&Scripted::new([]), |config| {
+            spool(config);
+            config.notifications.flush_interval = Duration::from_secs(3600);
+        });
+        let transport = Scripted::new([ok()]);
+        let (second, _edge) = sender(&transport, spool);
+        first.submit(batch("left", "", "12")).unwrap();
+        assert_eq!(first.close(Some(Instant::now())).pending, 2);
+        first.stop(true);
+
+        second.prepare_close();
+        let store = second.shared.settings.store.as_ref().unwrap();
+        second.shared.recover(store.adopt(), false);
+
+        assert_eq!(second.close(None), DeliveryCounts { acknowledged: 2, ..Default::default() });
+        second.stop(true);
+    }
 }
 
 /// It would be waited for as long as it lives.

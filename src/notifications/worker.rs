@@ -123,6 +123,11 @@ impl Shared {
         Some(Writing(self))
     }
 
+    /// A client that is closing leaves what others left to those that stay.
+    pub(super) fn is_closing(&self) -> bool {
+        lock(&self.state).at_close.is_some()
+    }
+
     /// Puts what a spool has kept into the queue.
     pub(super) fn recover(self: &Arc<Self>, kept: Vec<Kept>, retry_clicks: bool) {
         if kept.is_empty() {

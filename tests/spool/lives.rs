@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use adobe_target::TargetError;
 use adobe_target::local_edge::{Fault, LocalEdge};
+use adobe_target::{TargetClient, TargetError};
 
 use crate::scene::*;
 use crate::support::*;
@@ -68,6 +68,33 @@ fn an_outage_costs_nothing_but_time() {
     assert_eq!((edge.report().visits.total, edge.report().duplicate_impressions), (3000, 0));
     client.close(Some(LONG)).unwrap();
     assert_eq!(directory.segments(), [] as [std::path::PathBuf; 0], "a spool with nothing pending keeps no records");
+}
+
+#[test]
+fn a_client_of_another_account_delivers_nothing_of_this_one() {
+    let (edge, directory, nobody) = (edge(), Directory::new(), Nobody::new());
+    let client = durable(nobody.host(), directory.path(), |_| {}).build().unwrap();
+    enqueue(&client, "s", [display("a")]).unwrap();
+    left(client.close(Some(Duration::ZERO)));
+    drop(client);
+
+    for (name, organization) in [("acme", "2@AdobeOrg"), ("other", ORGANIZATION)] {
+        let mut config = adobe_target::ClientConfig::new(name, organization);
+        config.server_domain = Some(edge.host());
+        config.secure = false;
+        config.notifications = queue(directory.path());
+        let other = TargetClient::new(config).unwrap();
+        assert_eq!((queue_of(&other).recovered, queue_of(&other).spool_damaged), (0, 0));
+        enqueue(&other, "s", [display(name)]).unwrap();
+        other.flush(Some(LONG)).unwrap();
+        other.close(Some(LONG)).unwrap();
+    }
+    assert_eq!(processed(&edge), ["acme".to_owned(), "other".to_owned()].into());
+
+    let client = open(&edge, &directory);
+    assert_eq!(queue_of(&client).recovered, 1);
+    client.flush(Some(LONG)).unwrap();
+    assert!(processed(&edge).contains("a"));
 }
 
 #[test]

@@ -53,6 +53,8 @@ fn write(to: &Path) {
     edge.set_default_reply(Some(Fault::status(429)));
     client.enqueue_notifications_json(&report().to_string()).unwrap();
     event(&client, "send_notification_error");
+    // That it was not counted is written after it was told.
+    std::thread::sleep(Duration::from_millis(500));
 
     copy(directory.path(), to);
 }

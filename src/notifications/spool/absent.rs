@@ -9,7 +9,7 @@ use crate::error::TargetError;
 pub(crate) enum Spool {}
 
 impl Spool {
-    pub(crate) fn open(_: &Path, _: Settings) -> Result<(Spool, Vec<Recovered>), TargetError> {
+    pub(crate) fn open(_: &Path, _: String, _: Settings) -> Result<(Spool, Vec<Recovered>), TargetError> {
         Err(TargetError::unsupported(None, "this build keeps no spool: it was made without the feature `spool`"))
     }
 

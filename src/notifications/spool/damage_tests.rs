@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::tests::{Scratch, append, kill, open, settings};
+use super::tests::{Scratch, append, attempted, ids, kill, open, settings};
 use super::*;
 
 fn usual() -> Settings {
@@ -170,4 +170,35 @@ fn a_segment_that_is_gone_or_unreadable_costs_itself_and_the_trust_in_clicks() {
     fs::create_dir(&middle).unwrap();
     let (spool, recovered) = open(&scratch.spool(), small);
     assert_eq!((state(&recovered), spool.stats().damaged_records), (left.to_vec(), 1));
+}
+
+#[test]
+fn what_cannot_be_read_now_is_left_as_it_is() {
+    let scratch = Scratch::new();
+    let small = settings(1 << 20, 200, SpoolSync::None);
+    let (spool, _) = open(&scratch.spool(), small);
+    for id in ["d1", "c2", "d3", "d4", "d5", "d6"] {
+        append(&spool, &[id]).unwrap();
+    }
+    kill(spool);
+    let segments = scratch.segments(0);
+    let texts = || segments.iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>();
+    let before = texts();
+    for refused in &segments {
+        segment::faults::refuse(Some(refused));
+        let (spool, recovered) = open(&scratch.spool(), small);
+        assert_eq!(recovered, []);
+        let own = append(&spool, &["d7"]).unwrap();
+        assert_eq!(scratch.segments(1).len(), 1, "it has another slot");
+        assert_eq!((spool.adopt(), spool.stats().damaged_records), (vec![], 0));
+        spool.finish(&own);
+        spool.close().unwrap();
+        assert_eq!(texts(), before);
+    }
+
+    segment::faults::refuse(Some(&segments[0]));
+    let (spool, _) = open(&scratch.spool(), small);
+    segment::faults::refuse(None);
+    let recovered = spool.adopt();
+    assert_eq!((ids(&recovered).concat(), attempted(&recovered)), ("d1c2d3d4d5d6".to_owned(), vec![]));
 }

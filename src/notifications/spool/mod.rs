@@ -6,8 +6,8 @@
 //! per second. Of 600 flipped bits 292 were handed out as data, 11 made the one file unusable as a whole and 3 panicked.
 //! It adds about 0.9 MB. This log hands every append to the system in one `write`, and damage costs a record.
 //!
-//! Files: `spool_dir/0`, `spool_dir/1`, … are slots, one for each client that is open, with a `lock` and the segments
-//! `NNNNNNNNNN.log`. What a dead client left is delivered from where it lies, by whoever holds its lock. Segments are only
+//! Files: `spool_dir/0`, `spool_dir/1`, … are slots, one for each client that is open, with a `lock`, the `account`
+//! that its records are for, and the segments `NNNNNNNNNN.log`. What a dead client left is delivered from where it lies, by whoever holds its lock. Segments are only
 //! ever appended to by the process that made them.
 
 #[cfg(not(feature = "spool"))]
@@ -82,8 +82,8 @@ pub(crate) struct Item<'a> {
 /// Names one spooled notification for the life of the spool in this process. In a store, the order is that of acceptance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Ticket {
-    store: u32,
-    number: u64,
+    pub(super) store: u32,
+    pub(super) number: u64,
 }
 
 impl Ticket {

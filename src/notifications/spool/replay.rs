@@ -56,7 +56,8 @@ struct Reading {
     last_damage: u64,
 }
 
-/// Reads all segments and cuts off what an unfinished write left at the end.
+/// Reads all segments and cuts off what an unfinished write left at the end. Damage is what nobody will ever read; when
+/// the system only refuses to read, now or to us, it is an error, or what is there would be taken for dead.
 pub(super) fn replay(directory: &Path) -> io::Result<Replay> {
     let numbers = segment::list(directory)?;
     let (mut replay, mut reading) = (Replay::default(), Reading::default());
@@ -71,6 +72,7 @@ pub(super) fn replay(directory: &Path) -> io::Result<Replay> {
         expected = number.checked_add(1);
         let bytes = match segment::read(&path) {
             Ok(bytes) => bytes,
+            Err(error) if error.kind() != io::ErrorKind::InvalidData => return Err(error),
             Err(_) => {
                 replay.damaged += 1;
                 reading.damage();

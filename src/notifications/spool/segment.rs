@@ -40,6 +40,8 @@ pub(super) fn list(directory: &Path) -> io::Result<Vec<u32>> {
 
 /// All of a segment. A pipe or a device of that name is not opened: reading it might never end.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    #[cfg(test)]
+    faults::meet(path)?;
     let found = fs::symlink_metadata(path)?;
     if !found.is_file() || found.len() > LARGEST {
         return Err(io::ErrorKind::InvalidData.into());
@@ -74,5 +76,27 @@ pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
     match File::open(directory)?.sync_all() {
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
         other => other,
+    }
+}
+
+/// Files of this thread that the system refuses to read, as it does to another user, or without a free descriptor: a
+/// test may run as root.
+#[cfg(test)]
+pub(super) mod faults {
+    use std::cell::RefCell;
+    use std::io;
+    use std::path::{Path, PathBuf};
+
+    thread_local! {
+        static REFUSED: RefCell<Option<PathBuf>> = const { RefCell::new(None) };
+    }
+
+    pub(super) fn meet(path: &Path) -> io::Result<()> {
+        let is_refused = REFUSED.with_borrow(|refused| refused.as_deref() == Some(path));
+        if is_refused { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(()) }
+    }
+
+    pub(in super::super) fn refuse(path: Option<&Path>) {
+        REFUSED.set(path.map(Path::to_owned));
     }
 }

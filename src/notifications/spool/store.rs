@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use super::log::Log;
 use super::rejected::Rejected;
 use super::replay::{self, Left};
-use super::{Recovered, RecoveredItem, Settings, SpoolStats, Submission, Ticket, segment, slots};
+use super::slots::{self, Slot};
+use super::{Recovered, RecoveredItem, Settings, SpoolStats, Submission, Ticket, segment};
 use crate::config::SpoolSync;
 use crate::error::TargetError;
 use crate::sync::lock;
@@ -19,6 +20,7 @@ const FEWEST_SEGMENTS: u64 = 8;
 #[derive(Debug)]
 pub(crate) struct Spool {
     directory: PathBuf,
+    account: String,
     settings: Settings,
     /// Store 0.
     pub(super) own: Log,
@@ -37,24 +39,36 @@ struct Adopted {
 }
 
 impl Spool {
-    /// Takes a slot, and all that dead processes left. Their order is that of acceptance in each slot.
-    pub(crate) fn open(directory: &Path, settings: Settings) -> Result<(Spool, Vec<Recovered>), TargetError> {
+    /// Takes a slot, and all that dead processes left for the same account. Their order is that of acceptance in each
+    /// slot.
+    pub(crate) fn open(
+        directory: &Path,
+        account: String,
+        settings: Settings,
+    ) -> Result<(Spool, Vec<Recovered>), TargetError> {
         let most = (settings.max_bytes / FEWEST_SEGMENTS).max(1);
         let settings = Settings { segment_bytes: settings.segment_bytes.clamp(1, most.min(1 << 29)), ..settings };
         let failed = |error: io::Error| {
             TargetError::storage(format!("the spool `{}` cannot be opened: {error}", directory.display()))
         };
         slots::create_directory(directory).map_err(failed)?;
-        let slot = slots::take_first(directory).map_err(failed)?;
+        let mut from = 0;
+        let (own, left) = loop {
+            let slot = slots::take_first(directory, from, &account).map_err(failed)?;
+            from = slot.index + 1;
+            if let Some(opened) = open_log(slot, settings) {
+                break opened;
+            }
+        };
         if settings.sync != SpoolSync::None {
             // The names of the directories; a file system that cannot do it has its reasons.
             for named_in in [Some(directory), directory.parent()].into_iter().flatten() {
                 let _ = segment::sync_directory(named_in);
             }
         }
-        let (own, left) = Log::open(slot, settings).map_err(failed)?;
         let rejected = Rejected::new(directory);
-        let spool = Spool { directory: directory.to_owned(), settings, own, adopted: Mutex::default(), rejected };
+        let spool =
+            Spool { directory: directory.to_owned(), account, settings, own, adopted: Mutex::default(), rejected };
         let mut recovered = recovered(0, left);
         recovered.extend(spool.adopt());
         Ok((spool, recovered))
@@ -112,9 +126,8 @@ impl Spool {
     /// Takes what processes left that died since.
     pub(crate) fn adopt(&self) -> Vec<Recovered> {
         let mut all = Vec::new();
-        for slot in slots::take_abandoned(&self.directory) {
-            // One that cannot be read now may be readable later.
-            let Ok((log, left)) = Log::open(slot, self.settings) else { continue };
+        for slot in slots::take_abandoned(&self.directory, &self.account) {
+            let Some((log, left)) = open_log(slot, self.settings) else { continue };
             let log = Arc::new(log);
             let mut adopted = lock(&self.adopted);
             if adopted.closed {
@@ -186,6 +199,16 @@ impl Spool {
         });
         named.collect()
     }
+}
+
+/// Nothing if it cannot be read now: it stays as it is, and may be readable later.
+fn open_log(slot: Slot, settings: Settings) -> Option<(Log, Vec<Left>)> {
+    let directory = slot.directory.clone();
+    let told = |error: &io::Error| {
+        let directory = directory.display();
+        crate::log::error(format_args!("spool: `{directory}` cannot be read now and is left as it is: {error}"));
+    };
+    Log::open(slot, settings).inspect_err(told).ok()
 }
 
 enum Store<'a> {

@@ -38,6 +38,9 @@ impl Drop for Scratch {
     }
 }
 
+/// What all of them are for.
+const ACCOUNT: &str = "{\"client\":\"acme\"}";
+
 pub(super) fn settings(max_bytes: u64, segment_bytes: u64, sync: SpoolSync) -> Settings {
     Settings { max_bytes, sync, segment_bytes }
 }
@@ -47,7 +50,7 @@ fn usual() -> Settings {
 }
 
 pub(super) fn open(directory: &Path, settings: Settings) -> (Spool, Vec<Recovered>) {
-    Spool::open(directory, settings).unwrap()
+    Spool::open(directory, ACCOUNT.to_owned(), settings).unwrap()
 }
 
 /// Notifications with these ids; those that begin with `c` are clicks.
@@ -484,5 +487,49 @@ fn a_hundred_thousand_are_recovered() {
         let time = begin.elapsed();
         assert_eq!(recovered.len(), usize::try_from(count).unwrap());
         println!("{sync:?}: {rate:.0} appends/s of {bytes} bytes (696 of them given), {count} recovered in {time:?}");
+    }
+}
+
+#[test]
+fn clients_of_another_account_leave_it_alone() {
+    let scratch = Scratch::new();
+    let open_as = |account: &str| Spool::open(&scratch.spool(), account.to_owned(), usual()).unwrap();
+    let (first, _) = open_as("first");
+    let tickets = append(&first, &["d1", "d2"]).unwrap();
+    kill(first);
+
+    let (second, recovered) = open_as("second");
+    assert_eq!((recovered, second.adopt()), (vec![], vec![]));
+    append(&second, &["d3"]).unwrap();
+    let (again, recovered) = open_as("first");
+    assert_eq!(ids(&recovered), ["d1", "d2"]);
+    again.finish(&tickets);
+    again.close().unwrap();
+    kill(second);
+    // In the first slot, where nothing is left.
+    let (third, recovered) = open_as("third");
+    assert_eq!(recovered, []);
+    append(&third, &["d4"]).unwrap();
+    kill(third);
+    let (fourth, recovered) = open_as("fourth");
+    assert_eq!((recovered, fourth.adopt()), (vec![], vec![]));
+    assert_eq!(ids(&open_as("third").1), ["d4"]);
+    assert_eq!(ids(&open_as("second").1), ["d3"]);
+}
+
+#[test]
+fn records_that_name_no_account_are_for_whoever_comes() {
+    let scratch = Scratch::new();
+    for text in [None, Some("")] {
+        let (spool, _) = open(&scratch.spool(), usual());
+        append(&spool, &["d1"]).unwrap();
+        kill(spool);
+        let named = scratch.spool().join("0/account");
+        assert!(named.exists());
+        text.map_or_else(|| fs::remove_file(&named), |text| fs::write(&named, text)).unwrap();
+        let (spool, recovered) = Spool::open(&scratch.spool(), "other".to_owned(), usual()).unwrap();
+        assert_eq!(ids(&recovered), ["d1"]);
+        spool.finish(&[recovered[0].items[0].ticket]);
+        spool.close().unwrap();
     }
 }

@@ -27,7 +27,8 @@ INSTALL ?= install
 # The ABI's, not the crate's: the first number is target_abi_version().
 SONAME = libadobe_target.so.1
 FILE = libadobe_target.so.1.0.0
-NATIVE_LIBRARIES = -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
+# What the compiler names, but -lgcc_s: a C compiler adds its own unwinder, and -lgcc_s does not go with -static.
+NATIVE_LIBRARIES = -lutil -lrt -lpthread -lm -ldl -lc
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
 # The recipes have these as variables of the shell: blanks and quotes in them are no matter.

@@ -72,7 +72,7 @@ if(AdobeTarget_FOUND AND _adobe_target_static AND NOT TARGET AdobeTarget::static
     set_target_properties(AdobeTarget::static PROPERTIES
         IMPORTED_LOCATION "${_adobe_target_static}"
         IMPORTED_LINK_INTERFACE_LANGUAGES "C"
-        INTERFACE_LINK_LIBRARIES "-lgcc_s;-lutil;-lrt;-lpthread;-lm;-ldl;-lc"
+        INTERFACE_LINK_LIBRARIES "-lutil;-lrt;-lpthread;-lm;-ldl;-lc"
         INTERFACE_INCLUDE_DIRECTORIES "${_adobe_target_header}")
 endif()
 

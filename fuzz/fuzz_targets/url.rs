@@ -47,10 +47,12 @@ fn check(url: &str) {
     }
 }
 
-/// A name with `www` in front is the same site. One without a registrable domain is taken as it is.
+/// A name with `www` in front is the same site. One without a registrable domain is taken as it is, and so is one that
+/// would be too long for a name then.
 fn host_with_www(host: &str) -> String {
     let (_, _, suffix) = split_host(host);
-    if suffix.is_empty() { host.to_owned() } else { format!("www.{host}") }
+    let with_www = format!("www.{host}");
+    if suffix.is_empty() || host_in_ascii(&with_www).is_none() { host.to_owned() } else { with_www }
 }
 
 fn check_parts(subdomain: &str, domain: &str, suffix: &str, shown: &Value) {

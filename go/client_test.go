@@ -336,7 +336,7 @@ func TestDecisionsOnThisMachine(t *testing.T) {
 		t.Errorf("%+v", artifact)
 	}
 	stats := must[Stats](t)(client.Stats())
-	if stats.Artifact == nil || stats.Artifact.Rules == 0 || stats.Decisions != 4 || stats.Geo.LookUps != 1 {
+	if stats.Artifact == nil || stats.Artifact.Rules == 0 || stats.Decisions != 4 || stats.Geo.LookUps != 2 {
 		t.Errorf("%s", stats.Raw)
 	}
 	counts := must[Counts](t)(client.Close(ctx))

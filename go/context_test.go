@@ -294,10 +294,15 @@ func TestErrorsHaveTheirFacts(t *testing.T) {
 	}
 
 	bad := display("1")
-	bad.Request = json.RawMessage(`{"notifications":[{"id":"1","type":"display"}]}`)
-	_, err = client.SendNotifications(ctx, bad)
-	if !errors.As(err, &failed) || failed.Field != "request.notifications[0].timestamp" || failed.Status != ErrInvalidOptions {
-		t.Error(err)
+	for _, request := range []any{
+		json.RawMessage(`{"notifications":[{"id":"1","type":"display"}]}`),
+		DeliveryRequest{Notifications: []Notification{{ID: "1", Type: "display"}}},
+	} {
+		bad.Request = request
+		_, err = client.SendNotifications(ctx, bad)
+		if !errors.As(err, &failed) || failed.Field != "request.notifications[0].timestamp" || failed.Status != ErrInvalidOptions {
+			t.Error(err)
+		}
 	}
 	if _, ok := Notifications(err); ok {
 		t.Error("nothing was sent")

@@ -104,8 +104,8 @@ type Notification struct {
 	ImpressionID string `json:"impressionId,omitempty"`
 	// Type is "display" or "click".
 	Type string `json:"type"`
-	// Timestamp is in milliseconds since 1970.
-	Timestamp int64 `json:"timestamp"`
+	// Timestamp is in milliseconds since 1970; without one the notification is refused.
+	Timestamp int64 `json:"timestamp,omitempty"`
 	// Tokens are those of the options shown, or of the metrics clicked.
 	Tokens   []string              `json:"tokens,omitempty"`
 	Mbox     *NotificationMbox     `json:"mbox,omitempty"`

@@ -71,6 +71,10 @@
 #ifndef ADOBE_TARGET_HPP
 #define ADOBE_TARGET_HPP
 
+#if __cplusplus < 201703L && !(defined(_MSVC_LANG) && _MSVC_LANG >= 201703L)
+#error "adobe_target.hpp needs C++17: -std=c++17"
+#endif
+
 #include <algorithm>
 #include <atomic>
 #include <charconv>

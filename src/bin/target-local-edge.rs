@@ -172,7 +172,7 @@ fn announce(edge: &LocalEdge, options: &Options) -> io::Result<()> {
         writeln!(out)?;
         writeln!(out, "Point a client at it:  \"server_domain\": \"{}\", \"secure\": false", edge.host())?;
         if options.artifact.is_some() || options.default_artifact {
-            writeln!(out, "Decide on-device:      \"cdn_base_path\": \"{}\"", edge.url(""))?;
+            writeln!(out, "Decide on-device:      \"cdn_base_path\": \"{}\"", edge.host())?;
         }
         writeln!(out, "See what it counted:   {}", edge.url("/report"))?;
         writeln!(

@@ -365,7 +365,7 @@ fn the_program_follows_the_file_of_its_artifact() {
     let first = lines.next().unwrap().unwrap();
     let addr = first.strip_prefix("Listening on http://").unwrap().parse().unwrap();
     let usage: Vec<String> = lines.take(4).map_while(Result::ok).collect();
-    assert!(usage.iter().any(|line| line.contains(&format!("\"cdn_base_path\": \"http://{addr}\""))), "{usage:?}");
+    assert!(usage.iter().any(|line| line.contains(&format!("\"cdn_base_path\": \"{addr}\""))), "{usage:?}");
     assert!(artifact_becomes(addr, |answer| answer.body == br#"{"version":"1.0.0"}"#));
 
     // At once, as editors do it: half a file would be told about too.

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 /// Failures in a row after which a host is left alone for a while.
 const TOLERATED: u32 = 5;
 
+/// After so long, failures that did not open the circuit are forgotten.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
 /// A session that may be served from then on. The number tells whether it still stands.
 pub(super) type Turn = Reverse<(Instant, u64, Arc<str>)>;
 
@@ -27,6 +30,7 @@ pub(super) struct Host {
     /// Turns that stood when somebody was in a hurry: they are given anew, a few with each look for work.
     pub hurried: VecDeque<Hurried>,
     failures: u32,
+    failed_at: Option<Instant>,
     /// The circuit is open: nothing goes out before, and then one request to try.
     open_until: Option<Instant>,
     /// The host asked not to be asked before, whatever the hurry.
@@ -60,6 +64,7 @@ impl Host {
     pub(super) fn failed(&mut self, now: Instant, asked_for: Duration, wait: impl FnOnce(u32) -> Duration) {
         self.trial = false;
         self.failures = self.failures.saturating_add(1);
+        self.failed_at = Some(now);
         if let Some(beyond) = self.failures.checked_sub(TOLERATED) {
             let until = now.checked_add(wait(beyond + 1).max(asked_for));
             self.open_until = Some(until.unwrap_or(now).max(self.open_until.unwrap_or(now)));
@@ -105,7 +110,11 @@ impl Host {
 
     /// Nothing is known of it that is worth keeping: names of clusters come from visitors' cookies.
     pub(super) fn is_idle(&self, now: Instant) -> bool {
-        let is_over = self.failures == 0 || self.open_until.is_some_and(|until| until <= now);
+        let is_over = match (self.open_until, self.failed_at) {
+            (Some(until), _) => until <= now,
+            (None, Some(at)) => self.failures == 0 || now.saturating_duration_since(at) >= REMEMBERED,
+            (None, None) => true,
+        };
         self.turns.is_empty() && self.hurried.is_empty() && !self.trial && is_over
     }
 }

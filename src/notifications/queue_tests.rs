@@ -450,6 +450,21 @@ fn what_was_refused_alone_for_a_fault_that_is_mended_gets_another_chance() {
 }
 
 #[test]
+fn clusters_that_failed_are_forgotten_after_a_while() {
+    let mut scene = Scene::new(|policy| policy.linger = Duration::ZERO);
+    for number in 0..20 {
+        scene.accept_in(&format!("s{number}"), "", Some(&format!("c{number}")), "1");
+        let batch = scene.request();
+        scene.queue.land(batch, taken(), true, scene.now);
+    }
+    assert_eq!(scene.queue.hosts.keys().filter(|name| !name.is_empty()).count(), 20);
+    scene.pass(LONG);
+    scene.accept("t", "", "2");
+    scene.run(|_| taken());
+    assert_eq!(scene.queue.hosts.len(), 0);
+}
+
+#[test]
 fn families_of_which_nothing_waits_are_forgotten() {
     let mut scene = Scene::new(|policy| policy.linger = Duration::ZERO);
     for page in 0..20 {

@@ -579,6 +579,60 @@ fn over_edge(transport: Arc<dyn Transport>) -> (Sender, Arc<Edge>) {
     (Sender::new(&config, &edge).unwrap(), edge)
 }
 
+/// Hosts of clusters take no connection and refuse none.
+struct Unreachable(Mutex<u32>);
+
+impl Transport for Unreachable {
+    fn post(&self, request: &HttpRequest<'_>, control: &Arc<CallControl>) -> Result<HttpResponse, Failure> {
+        if !request.url.contains("//mboxedge35.") {
+            return Ok(HttpResponse { status: 204, ..Default::default() });
+        }
+        *lock(&self.0) += 1;
+        control.wait_until(None, || false);
+        Err(Failure {
+            kind: FailureKind::Deadline,
+            phase: Phase::Connect,
+            message: "no answer".into(),
+            sent: false,
+            answered: false,
+            reused: false,
+            unreachable: true,
+            temporary: true,
+        })
+    }
+
+    fn get(&self, _: &GetRequest<'_>, _: &Arc<CallControl>) -> Result<GetAnswer, Failure> {
+        unreachable!("nothing is fetched here")
+    }
+}
+
+#[test]
+fn a_cluster_that_takes_all_the_time_is_no_fault_of_the_default_host() {
+    let mut config = ClientConfig::new("acme", "1@AdobeOrg");
+    config.notifications.flush_interval = Duration::ZERO;
+    config.notifications.retry_base_delay = Duration::from_secs(3600);
+    config.notifications.retry_max_delay = Duration::from_secs(3600);
+    config.notifications.workers = 1;
+    config.timeout = Duration::from_millis(20);
+    let transport = Arc::new(Unreachable(Mutex::default()));
+    let edge = Arc::new(Edge::new(&config, Arc::clone(&transport) as _, Arc::default(), Arc::new(Events::new(64))));
+    let sender = Sender::new(&config, &edge).unwrap();
+    for session in ["1", "2", "3", "4", "5", "6", "7", "8"] {
+        let mut hinted = batch(session, "", session);
+        hinted.frame.cluster = Some("35".to_owned());
+        sender.submit(hinted).unwrap();
+    }
+    sender.submit(batch("plain", "", "9")).unwrap();
+    // Five took the host's time; then it was left alone, and what followed went to the default one.
+    let end = Instant::now() + Duration::from_secs(30);
+    while sender.stats().acknowledged < 4 {
+        assert!(Instant::now() < end, "{:?}", sender.stats());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!((sender.stats().pending, *lock(&transport.0)), (5, 5));
+    sender.stop(true);
+}
+
 #[test]
 fn what_the_edge_never_saw_is_not_rejected() {
     let untrusted = || Failure {

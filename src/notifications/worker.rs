@@ -439,7 +439,7 @@ fn send(shared: &Arc<Shared>, mut batch: Batch, control: &Arc<CallControl>) -> V
     let sent = catch_unwind(AssertUnwindSafe(|| settings.post(&batch, control)));
     let Posted { outcome, requests, detour } = sent.unwrap_or_else(|_| {
         let error = TargetError::internal("a panic was caught while notifications were sent; please report it");
-        Posted { outcome: Err(Undelivered { error, fate: Fate::Unknown }), requests: 1, detour: false }
+        Posted { outcome: Err(Undelivered { error, fate: Fate::Unknown }), requests: 1, detour: None }
     });
     if process::has_left_library_thread() {
         return Vec::new();
@@ -447,21 +447,30 @@ fn send(shared: &Arc<Shared>, mut batch: Batch, control: &Arc<CallControl>) -> V
     for entry in &mut batch.entries {
         entry.attempts = entry.attempts.saturating_add(requests.max(1));
     }
-    let answer = match outcome {
+    let mut answer = match outcome {
         Ok(acknowledgement) => Answer::Taken { missing: acknowledgement.unacknowledged },
         Err(undelivered) => judge(&undelivered),
     };
+    if let (Some(Detour::Hasty), Answer::Later { host_failed, .. }) = (&detour, &mut answer) {
+        *host_failed = false;
+    }
     // Before they can be taken up again, with another mark.
     settings.unmark(&batch.entries, &answer);
-    shared.land(batch, answer, detour)
+    shared.land(batch, answer, detour.is_some())
+}
+
+/// The cluster's host could not be reached, and the default one was asked.
+enum Detour {
+    Leisurely,
+    /// In less than half of the time: an answer that did not come says nothing of the default host.
+    Hasty,
 }
 
 /// What came of an attempt.
 struct Posted {
     outcome: Result<Acknowledgement, Undelivered>,
     requests: u32,
-    /// The cluster's host could not be reached, and the default one was asked.
-    detour: bool,
+    detour: Option<Detour>,
 }
 
 impl Shared {
@@ -548,13 +557,15 @@ impl Settings {
         };
         let mut requests = 0;
         let mut delivered = to(&urls.first);
-        let mut detour = false;
+        let mut detour = None;
         if let (Err(undelivered), Some(fallback)) = (&delivered, &urls.fallback)
             && undelivered.fate == Fate::NotSent
             && matches!(undelivered.error.details().phase, Phase::Resolve | Phase::Connect | Phase::Proxy)
+            && control.end().is_none()
+            && let Some(left) = control.remaining()
         {
             requests += undelivered.error.details().attempts;
-            detour = true;
+            detour = Some(if left < control.timeout() / 2 { Detour::Hasty } else { Detour::Leisurely });
             delivered = to(fallback);
         }
         let ids = batch.ids();

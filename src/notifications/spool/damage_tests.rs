@@ -185,7 +185,7 @@ fn what_cannot_be_read_now_is_left_as_it_is() {
     let texts = || segments.iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>();
     let before = texts();
     for refused in &segments {
-        segment::faults::refuse(Some(refused));
+        segment::faults::refuse(Some((refused, libc::EMFILE)));
         let (spool, recovered) = open(&scratch.spool(), small);
         assert_eq!(recovered, []);
         let own = append(&spool, &["d7"]).unwrap();
@@ -196,9 +196,49 @@ fn what_cannot_be_read_now_is_left_as_it_is() {
         assert_eq!(texts(), before);
     }
 
-    segment::faults::refuse(Some(&segments[0]));
+    segment::faults::refuse(Some((&segments[0], libc::EMFILE)));
     let (spool, _) = open(&scratch.spool(), small);
     segment::faults::refuse(None);
     let recovered = spool.adopt();
     assert_eq!((ids(&recovered).concat(), attempted(&recovered)), ("d1c2d3d4d5d6".to_owned(), vec![]));
+}
+
+#[test]
+fn a_disk_error_costs_one_file_which_is_set_aside() {
+    let scratch = Scratch::new();
+    let small = settings(1 << 20, 200, SpoolSync::None);
+    let (spool, _) = open(&scratch.spool(), small);
+    for id in ["c1", "d2", "d3", "d4", "c5", "d6"] {
+        append(&spool, &[id]).unwrap();
+    }
+    kill(spool);
+    let bad = scratch.segments(0)[1].clone();
+    segment::faults::refuse(Some((&bad, libc::EIO)));
+    let (spool, recovered) = open(&scratch.spool(), small);
+    segment::faults::refuse(None);
+    assert_eq!((ids(&recovered).concat(), attempted(&recovered).concat()), ("c1d2c5d6".into(), "c1".into()));
+    assert_eq!((spool.stats().damaged_records, bad.exists()), (1, false));
+    assert!(bad.with_extension("unreadable").exists());
+    spool.finish(&recovered.iter().flat_map(|left| &left.items).map(|item| item.ticket).collect::<Vec<_>>());
+    spool.close().unwrap();
+    let (spool, recovered) = open(&scratch.spool(), small);
+    assert_eq!((recovered, spool.stats().damaged_records), (vec![], 0));
+}
+
+#[test]
+fn what_cannot_be_moved_now_is_moved_later() {
+    let scratch = Scratch::new();
+    let small = settings(4000, 500, SpoolSync::None);
+    let (spool, _) = open(&scratch.spool(), small);
+    append(&spool, &["d0"]).unwrap();
+    let oldest = scratch.segments(0)[0].clone();
+    segment::faults::refuse(Some((&oldest, libc::EMFILE)));
+    let take_and_finish = || append(&spool, &["d1"]).map(|tickets| spool.finish(&tickets));
+    let refused = (0..200).any(|_| take_and_finish().is_err());
+    segment::faults::refuse(None);
+    assert!(refused, "the oldest keeps all others from being removed");
+    for _ in 0..200 {
+        take_and_finish().unwrap();
+    }
+    assert_eq!(spool.stats().pending, 1);
 }

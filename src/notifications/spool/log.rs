@@ -271,12 +271,16 @@ impl Log {
         }
     }
 
-    /// What cannot be read stays where it is: the queue still has it.
+    /// What nobody will ever read stays where it is: the queue still has it. What only cannot be read now is an error.
     fn move_live(&self, number: u32, with_marks: bool) -> io::Result<()> {
         if !with_marks && lock(&self.state).segment_mut(number).is_none_or(|segment| segment.live == 0) {
             return Ok(());
         }
-        let Ok(bytes) = segment::read(&segment::path(&self.slot.directory, number)) else { return Ok(()) };
+        let bytes = match segment::read(&segment::path(&self.slot.directory, number)) {
+            Ok(bytes) => bytes,
+            Err(error) if segment::is_lost(&error) => return Ok(()),
+            Err(error) => return Err(error),
+        };
         for piece in Scan::new(&bytes) {
             match piece {
                 Piece::Record(Record::Submission { accepted_ms, shared, items }) => {

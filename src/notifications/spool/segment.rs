@@ -52,6 +52,20 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Whether that cannot be read later either: it is no segment, it is gone, or the disk has an error there.
+pub(super) fn is_lost(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound) || is_bad_disk(error)
+}
+
+pub(super) fn is_bad_disk(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EIO)
+}
+
+/// Has nobody take it for a segment any more, and leaves it to people.
+pub(super) fn set_aside(path: &Path) -> io::Result<()> {
+    fs::rename(path, path.with_extension("unreadable"))
+}
+
 /// A new segment. It is an error if the name is taken, whoever took it.
 pub(super) fn create(path: &Path) -> io::Result<Kept> {
     OpenOptions::new().append(true).create_new(true).mode(0o600).open(path).map(keep)
@@ -88,15 +102,18 @@ pub(super) mod faults {
     use std::path::{Path, PathBuf};
 
     thread_local! {
-        static REFUSED: RefCell<Option<PathBuf>> = const { RefCell::new(None) };
+        static REFUSED: RefCell<Option<(PathBuf, i32)>> = const { RefCell::new(None) };
     }
 
     pub(super) fn meet(path: &Path) -> io::Result<()> {
-        let is_refused = REFUSED.with_borrow(|refused| refused.as_deref() == Some(path));
-        if is_refused { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(()) }
+        REFUSED.with_borrow(|refused| match refused {
+            Some((refused, error)) if refused == path => Err(io::Error::from_raw_os_error(*error)),
+            _ => Ok(()),
+        })
     }
 
-    pub(in super::super) fn refuse(path: Option<&Path>) {
-        REFUSED.set(path.map(Path::to_owned));
+    /// With that error; none any more.
+    pub(in super::super) fn refuse(refused: Option<(&Path, i32)>) {
+        REFUSED.set(refused.map(|(path, error)| (path.to_owned(), error)));
     }
 }

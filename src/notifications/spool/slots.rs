@@ -61,14 +61,14 @@ pub(super) fn create_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-fn has_leftovers(directory: &Path) -> bool {
-    segment::list(directory).is_ok_and(|segments| !segments.is_empty())
+fn has_leftovers(directory: &Path) -> io::Result<bool> {
+    segment::list(directory).map(|segments| !segments.is_empty())
 }
 
 /// Whether there is something for another account. Without a name it is for whoever comes.
 fn is_for_another(directory: &Path, account: &str) -> io::Result<bool> {
     match segment::read(&directory.join("account")) {
-        Ok(named) => Ok(!named.is_empty() && named != account.as_bytes() && has_leftovers(directory)),
+        Ok(named) => Ok(!named.is_empty() && named != account.as_bytes() && has_leftovers(directory)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
@@ -121,10 +121,10 @@ pub(super) fn take_abandoned(spool: &Path, account: &str) -> Vec<Slot> {
     indexes.sort_unstable();
     let mut slots = Vec::new();
     for index in indexes.into_iter().filter(|index| *index < MOST) {
-        if has_leftovers(&spool.join(index.to_string()))
+        if has_leftovers(&spool.join(index.to_string())).unwrap_or(false)
             && let Ok(Some(slot)) = take(spool, index, account)
             // Its owner may have closed it in good order between the two looks.
-            && has_leftovers(&slot.directory)
+            && has_leftovers(&slot.directory).unwrap_or(false)
         {
             slots.push(slot);
         }

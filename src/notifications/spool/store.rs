@@ -128,6 +128,10 @@ impl Spool {
         let mut all = Vec::new();
         for slot in slots::take_abandoned(&self.directory, &self.account) {
             let Some((log, left)) = open_log(slot, self.settings) else { continue };
+            // It holds its files open until then, and there may be many logs. What fails is met again.
+            if self.settings.sync != SpoolSync::None {
+                let _ = log.sync();
+            }
             let log = Arc::new(log);
             let mut adopted = lock(&self.adopted);
             if adopted.closed {

@@ -144,7 +144,7 @@ pub(crate) fn leading_number(text: &str) -> f64 {
 }
 
 /// White space and line ends of ECMAScript.
-fn is_space(c: char) -> bool {
+pub(crate) fn is_space(c: char) -> bool {
     c == '\u{FEFF}' || (c.is_whitespace() && c != '\u{85}')
 }
 

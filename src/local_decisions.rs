@@ -44,6 +44,9 @@ pub(crate) enum Place {
     Here { current: LoadedGuard, need: RemoteNeed, look_up: Option<GeoQuery> },
 }
 
+/// Stands for the machine's own address, as a member of `context.geo` or as its `ipAddress`.
+const OWN_ADDRESS: &str = "unknownIpAddress";
+
 /// An address whose place a decision wants to know.
 pub(crate) struct GeoQuery {
     /// None: the machine's own.
@@ -62,9 +65,10 @@ impl GeoQuery {
             return None;
         }
         match geo.get("ipAddress").and_then(Value::as_str) {
+            Some(address) if address == OWN_ADDRESS => Some(GeoQuery { address: None }),
             Some(address) if is_ip_address(&address) => Some(GeoQuery { address: Some(address.trim().to_owned()) }),
             Some(_) => None,
-            None => is_given("unknownIpAddress").then_some(GeoQuery { address: None }),
+            None => is_given(OWN_ADDRESS).then_some(GeoQuery { address: None }),
         }
     }
 }

@@ -556,6 +556,7 @@ mod geo {
         let (cdn, client) = scene();
         cdn.locate(reply(200, &[], PARIS));
         assert_eq!(city(&client, json!({"unknownIpAddress": true}), 0).as_deref(), Some("PARIS"));
+        assert_eq!(city(&client, json!({"ipAddress": "unknownIpAddress"}), 0).as_deref(), Some("PARIS"));
         assert_eq!(cdn.look_ups()[0].header("x-forwarded-for"), None);
     }
 

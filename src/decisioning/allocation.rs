@@ -3,6 +3,8 @@
 
 use std::cell::OnceCell;
 
+use crate::javascript::is_space;
+
 /// What ends the hashed text. The activity's salt, which no artifact changes.
 const SALT: &str = ".0";
 
@@ -193,7 +195,7 @@ pub(crate) fn allocation_id_of<'a>(
     third_party_id: Option<&'a str>,
 ) -> Option<&'a str> {
     let tnt_id = tnt_id.map(|id| id.split_once('.').map_or(id, |(id, _)| id));
-    [marketing_cloud_visitor_id, tnt_id, third_party_id].into_iter().flatten().find(|id| !id.trim().is_empty())
+    [marketing_cloud_visitor_id, tnt_id, third_party_id].into_iter().flatten().find(|id| !id.chars().all(is_space))
 }
 
 #[cfg(test)]

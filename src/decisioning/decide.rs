@@ -1,7 +1,7 @@
 //! One decision: which rules of an artifact fit a request, and the answer made of them. No I/O; everything that is
 //! random or depends on time comes in with the request.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 
 use super::allocation::Visitor;
@@ -10,7 +10,7 @@ use super::context::{Context, Geo, PlaceTexts, Scope};
 use super::logic::LogicError;
 use super::macros::MacroValues;
 use super::parameters::Parameters;
-use super::rules::{Offer, Rule, Span};
+use super::rules::{Metric, Offer, Rule};
 use super::select::{Matching, SeenKeys, select};
 use super::trace::{Evaluation, MAX_TRACES, Paper, TraceFacts};
 use crate::envelope::Gathered;
@@ -199,7 +199,8 @@ impl<'a> Notified<'a> {
 pub(super) struct Item<'t, 'd> {
     /// Under which a trace shows it: `mbox` or `view`.
     pub kind: &'static str,
-    pub name: &'t str,
+    /// None for a view that the request did not name.
+    pub name: Option<&'t str>,
     pub index: Option<i64>,
     pub detail: Option<Value<'d>>,
     pub executes: bool,
@@ -270,7 +271,7 @@ impl<'a, 'd: 'a> Decider<'a, 'd> {
         let is_global = name == self.artifact.global_mbox;
         let takes_all = self.request.all_matching_mboxes.iter().any(|known| known == name);
         let matching = Matching::of_mbox(is_global, takes_all);
-        let asked = Item { name, kind: "mbox", index: Some(index), detail, executes };
+        let asked = Item { name: Some(name), kind: "mbox", index: Some(index), detail, executes };
         let (key, rules) = self.artifact.mboxes.get_key_value(name).map_or(("", &[][..]), |(key, rules)| (key, rules));
         let (matches, evaluation) = self.matches(rules, matching, asked, &mut SeenKeys::default());
         if matches.is_empty() && !is_global {
@@ -290,7 +291,7 @@ impl<'a, 'd: 'a> Decider<'a, 'd> {
             self.offers(rule, asked, options);
             self.out.push(']');
             if executes {
-                self.click_metrics(std::slice::from_ref(rule));
+                self.click_metrics(rule.metrics.iter().filter(|metric| metric.is_click));
             }
             let notified = if executes { self.notify(key, rule) } else { None };
             self.end_of_mbox(asked, index, &[(*rule, notified)], &evaluation);
@@ -312,7 +313,8 @@ impl<'a, 'd: 'a> Decider<'a, 'd> {
 
     fn page_load(&mut self, detail: Value<'d>, executes: bool) {
         let artifact = self.artifact;
-        let asked = Item { name: &artifact.global_mbox, kind: "mbox", index: None, detail: Some(detail), executes };
+        let asked =
+            Item { name: Some(&artifact.global_mbox), kind: "mbox", index: None, detail: Some(detail), executes };
         let rules = artifact.mbox(&artifact.global_mbox);
         let (matches, evaluation) = self.matches(rules, Matching::OnePerKey, asked, &mut SeenKeys::default());
         self.out.push_str("{\"options\":[");
@@ -325,7 +327,7 @@ impl<'a, 'd: 'a> Decider<'a, 'd> {
         }
         self.out.push(']');
         if executes {
-            self.click_metrics(&matches);
+            self.click_metrics(unique_clicks(&matches, &artifact.source));
         }
         self.trace(asked, &chosen, &evaluation);
         self.out.push('}');
@@ -337,15 +339,22 @@ impl<'a, 'd: 'a> Decider<'a, 'd> {
         let name = detail.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
         let mut seen = SeenKeys::default();
         let Some(name) = name else {
-            for (name, rules) in &artifact.views {
-                self.view_entry(name, rules, detail, &mut seen, first);
+            for (_, rules) in &artifact.views {
+                self.view_entry(None, rules, detail, &mut seen, first);
             }
             return;
         };
-        self.view_entry(&name, artifact.view(&name), detail, &mut seen, first);
+        self.view_entry(Some(&name), artifact.view(&name), detail, &mut seen, first);
     }
 
-    fn view_entry(&mut self, name: &str, rules: &'a [Rule], detail: Value<'d>, seen: &mut SeenKeys, first: usize) {
+    fn view_entry(
+        &mut self,
+        name: Option<&str>,
+        rules: &'a [Rule],
+        detail: Value<'d>,
+        seen: &mut SeenKeys,
+        first: usize,
+    ) {
         let asked = Item { name, kind: "view", index: None, detail: Some(detail), executes: false };
         let (matches, evaluation) = self.matches(rules, Matching::OnePerKey, asked, seen);
         let Some(last) = matches.last() else { return };
@@ -435,29 +444,17 @@ impl<'a, 'd: 'a> Decider<'a, 'd> {
         }
     }
 
-    /// Appends `,"metrics":[…]` with the click metrics of some rules, of those of one token the last in the first
-    /// one's place; nothing where there is none.
-    fn click_metrics(&mut self, rules: &[&Rule]) {
-        let source = &self.artifact.source;
-        let clicks = || rules.iter().flat_map(|rule| rule.metrics.iter()).filter(|metric| metric.is_click);
-        if clicks().next().is_none() {
+    /// Appends `,"metrics":[…]`; nothing where there is none.
+    fn click_metrics<'m>(&mut self, metrics: impl IntoIterator<Item = &'m Metric>) {
+        let mut metrics = metrics.into_iter().peekable();
+        if metrics.peek().is_none() {
             return;
-        }
-        let mut unique: Vec<(&str, Span)> = Vec::new();
-        let mut at = std::collections::HashMap::new();
-        for metric in clicks() {
-            let token = metric.event_token.map_or("", |token| token.of(source));
-            let place = *at.entry(token).or_insert(unique.len());
-            match unique.get_mut(place) {
-                Some((_, text)) => *text = metric.text,
-                None => unique.push((token, metric.text)),
-            }
         }
         self.out.push_str(",\"metrics\":[");
         let start = self.out.len();
-        for (_, text) in unique {
+        for metric in metrics {
             self.comma(start);
-            self.out.push_str(text.of(source));
+            self.out.push_str(metric.text.of(&self.artifact.source));
         }
         self.out.push(']');
     }
@@ -532,6 +529,21 @@ impl<'a, 'd: 'a> Decider<'a, 'd> {
             self.out.push(',');
         }
     }
+}
+
+/// The click metrics of a page load: of those of one token the last in the first one's place.
+fn unique_clicks<'a>(rules: &[&'a Rule], source: &str) -> Vec<&'a Metric> {
+    let mut unique: Vec<&Metric> = Vec::new();
+    let mut places = HashMap::new();
+    for metric in rules.iter().flat_map(|rule| rule.metrics.iter()).filter(|metric| metric.is_click) {
+        let token = metric.event_token.map_or("", |token| token.of(source));
+        let place = *places.entry(token).or_insert(unique.len());
+        match unique.get_mut(place) {
+            Some(earlier) => *earlier = metric,
+            None => unique.push(metric),
+        }
+    }
+    unique
 }
 
 fn geo_tokens(wanted: &[GeoToken], geo: &Geo) -> String {

@@ -112,7 +112,7 @@ pub(super) fn text_of(value: Value<'_>) -> Cow<'_, str> {
 
 /// What a macro can ask of a request: the members of the mbox, view or page load, then its parameters.
 pub(super) struct MacroValues<'d> {
-    pub name: &'d str,
+    pub name: Option<&'d str>,
     pub index: Option<i64>,
     pub detail: Option<Value<'d>>,
     pub parameters: Parameters<'d>,
@@ -120,8 +120,10 @@ pub(super) struct MacroValues<'d> {
 
 impl MacroValues<'_> {
     fn value(&self, key: &str) -> Option<Cow<'_, str>> {
-        if key == "name" {
-            return Some(Cow::Borrowed(self.name));
+        if key == "name"
+            && let Some(name) = self.name
+        {
+            return Some(Cow::Borrowed(name));
         }
         if key == "index"
             && let Some(index) = self.index
@@ -185,7 +187,7 @@ mod tests {
         let start = compile(content, meta.root(), &mut texts, 0, &mut pieces);
         pieces.push(Piece::Text(texts.since(start)));
         let detail = Some(detail.root());
-        let values = MacroValues { name: "m", index: Some(3), detail, parameters: Parameters::of(detail) };
+        let values = MacroValues { name: Some("m"), index: Some(3), detail, parameters: Parameters::of(detail) };
         let mut out = String::new();
         values.write(&mut out, &texts.into_text(), &pieces);
         out

@@ -115,7 +115,7 @@ pub(crate) fn decide_mbox(
             }
         },
     );
-    let values = MacroValues { name: query.mbox, index: None, detail: None, parameters };
+    let values = MacroValues { name: Some(query.mbox), index: None, detail: None, parameters };
     let offers = rules.iter().flat_map(|rule| rule.offers.iter());
     let options = offers.map(|offer| option_of(artifact, offer, &values)).collect();
     (MboxDecision { options, is_remote: artifact.mbox_availability().is_remote(query.mbox) }, failures)

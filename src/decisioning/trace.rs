@@ -224,7 +224,9 @@ fn write_request(out: &mut String, request: &DecisionRequest<'_>, item: Item<'_,
         object.string("host", domain);
     }
     let mut detail = ObjectWriter::begin(object.key(item.kind));
-    detail.string("name", item.name);
+    if let Some(name) = item.name {
+        detail.string("name", name);
+    }
     if let Some(index) = item.index {
         detail.number("index", index);
     }

@@ -222,6 +222,41 @@ fn prefetching_and_answers_without_offers_report_nothing() {
 }
 
 /// An edge that is away costs impressions, not answers.
+/// Those of a page load are unique by their token, of an mbox they are all there.
+#[test]
+fn an_mbox_has_all_its_click_metrics() {
+    let click = |selector: &str| json!({"type": "click", "selector": selector, "eventToken": "T"});
+    let mut of_page = rule(1, json!(true), json!("page"));
+    of_page["consequence"]["metrics"] = json!([click("#a"), click("#b"), {"type": "display", "eventToken": "D"}]);
+    let rules = [("target-global-mbox", vec![of_page.clone()]), ("home", vec![of_page])];
+    let client = on_device(&artifact(rules), json!({"server_domain": "127.0.0.1:1"}));
+
+    let request = json!({"execute": {"pageLoad": {}, "mboxes": [{"name": "home", "index": 1}]}});
+    let answer = envelope(&client, &request);
+
+    let execute = &answer["response"]["execute"];
+    assert_eq!(execute["mboxes"][0]["metrics"], json!([click("#a"), click("#b")]));
+    assert_eq!(execute["pageLoad"]["metrics"], json!([click("#b")]));
+}
+
+#[test]
+fn a_view_that_was_asked_for_without_a_name_has_none_for_macros() {
+    let mut of_view = rule(1, json!(true), json!("${name} ${key}"));
+    of_view["consequence"]["options"][0]["type"] = json!("html");
+    of_view["consequence"]["name"] = json!("v");
+    let mut artifact = artifact([]);
+    artifact["rules"]["views"] = json!({"v": [of_view]});
+    artifact["localViews"] = json!(["v"]);
+    let client = on_device(&artifact, json!({}));
+    let content = |view: Value| {
+        let answer = envelope(&client, &json!({"prefetch": {"views": [view]}}));
+        answer["response"]["prefetch"]["views"][0]["options"][0]["content"].clone()
+    };
+    assert_eq!(content(json!({"name": "v", "key": "K"})), "v K");
+    assert_eq!(content(json!({"key": "K"})), "${name} K");
+    assert_eq!(content(json!({"parameters": {"name": "P"}})), "P ${key}");
+}
+
 #[test]
 fn a_decision_does_not_wait_for_the_edge() {
     let nobody = crate::support::Nobody::new();

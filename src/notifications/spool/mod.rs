@@ -7,8 +7,8 @@
 //! It adds about 0.9 MB. This log hands every append to the system in one `write`, and damage costs a record.
 //!
 //! Files: `spool_dir/0`, `spool_dir/1`, … are slots, one for each client that is open, with a `lock`, the `account`
-//! that its records are for, and the segments `NNNNNNNNNN.log`. What a dead client left is delivered from where it lies, by whoever holds its lock. Segments are only
-//! ever appended to by the process that made them.
+//! that its records are for, and the segments `NNNNNNNNNN.log`. What a dead client left is delivered from where it lies,
+//! by whoever holds its lock. Segments are only ever appended to by the process that made them.
 
 #[cfg(not(feature = "spool"))]
 mod absent;

@@ -613,7 +613,7 @@ fn a_cluster_that_takes_all_the_time_is_no_fault_of_the_default_host() {
     config.notifications.retry_base_delay = Duration::from_secs(3600);
     config.notifications.retry_max_delay = Duration::from_secs(3600);
     config.notifications.workers = 1;
-    config.timeout = Duration::from_millis(20);
+    config.timeout = Duration::from_millis(200);
     let transport = Arc::new(Unreachable(Mutex::default()));
     let edge = Arc::new(Edge::new(&config, Arc::clone(&transport) as _, Arc::default(), Arc::new(Events::new(64))));
     let sender = Sender::new(&config, &edge).unwrap();

@@ -447,11 +447,12 @@ fn send(shared: &Arc<Shared>, mut batch: Batch, control: &Arc<CallControl>) -> V
     for entry in &mut batch.entries {
         entry.attempts = entry.attempts.saturating_add(requests.max(1));
     }
+    let has_answered = matches!(&outcome, Err(undelivered) if undelivered.error.details().http_status.is_some());
     let mut answer = match outcome {
         Ok(acknowledgement) => Answer::Taken { missing: acknowledgement.unacknowledged },
         Err(undelivered) => judge(&undelivered),
     };
-    if let (Some(Detour::Hasty), Answer::Later { host_failed, .. }) = (&detour, &mut answer) {
+    if let (Some(Detour::Hasty), false, Answer::Later { host_failed, .. }) = (&detour, has_answered, &mut answer) {
         *host_failed = false;
     }
     // Before they can be taken up again, with another mark.

@@ -221,7 +221,6 @@ fn prefetching_and_answers_without_offers_report_nothing() {
     assert_eq!(edge.requests().len(), 0);
 }
 
-/// An edge that is away costs impressions, not answers.
 /// Those of a page load are unique by their token, of an mbox they are all there.
 #[test]
 fn an_mbox_has_all_its_click_metrics() {
@@ -257,6 +256,7 @@ fn a_view_that_was_asked_for_without_a_name_has_none_for_macros() {
     assert_eq!(content(json!({"parameters": {"name": "P"}})), "P ${key}");
 }
 
+/// An edge that is away costs impressions, not answers.
 #[test]
 fn a_decision_does_not_wait_for_the_edge() {
     let nobody = crate::support::Nobody::new();

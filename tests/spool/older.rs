@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use adobe_target::SpoolSync;
 use adobe_target::local_edge::Fault;
+use adobe_target::{QueueConfig, SpoolSync};
 use serde_json::{Value, json};
 
 use crate::scene::*;
@@ -89,8 +89,9 @@ fn spools_of_every_version_are_read() {
         let (edge, directory) = (edge_for_any_token(), Directory::new());
         copy(&version, directory.path());
 
-        // Written with an accepted time of its day.
-        let client = durable(edge.host(), directory.path(), |queue| queue.time_to_live = None).build().unwrap();
+        // They were accepted on the day of their version.
+        let ages = |queue: &mut QueueConfig| queue.time_to_live = Some(Duration::MAX);
+        let client = durable(edge.host(), directory.path(), ages).build().unwrap();
 
         let dropped = event(&client, "notification_dropped");
         assert_eq!((&dropped["reason"], &dropped["ids"]), (&"outcome_unknown".into(), &json!(["clicked"])));

@@ -225,6 +225,28 @@ fn a_disk_error_costs_one_file_which_is_set_aside() {
     assert_eq!((recovered, spool.stats().damaged_records), (vec![], 0));
 }
 
+/// The last file has no other behind it that shows that it was there.
+#[test]
+fn a_disk_error_in_the_last_file_is_met_again_while_it_matters() {
+    let scratch = Scratch::new();
+    let small = settings(1 << 20, 200, SpoolSync::None);
+    let (spool, _) = open(&scratch.spool(), small);
+    let click = append(&spool, &["c1"]).unwrap();
+    append(&spool, &["d2"]).unwrap();
+    append(&spool, &["d3"]).unwrap();
+    spool.mark_attempted(&click).unwrap();
+    kill(spool);
+    let last = scratch.segments(0).pop().unwrap();
+    segment::faults::refuse(Some((&last, libc::EIO)));
+    for _ in 0..2 {
+        let (spool, recovered) = open(&scratch.spool(), small);
+        assert_eq!((ids(&recovered)[0].as_str(), attempted(&recovered)), ("c1", vec!["c1".to_owned()]));
+        assert_eq!(spool.stats().damaged_records, 1);
+        kill(spool);
+    }
+    segment::faults::refuse(None);
+}
+
 #[test]
 fn what_cannot_be_moved_now_is_moved_later() {
     let scratch = Scratch::new();

@@ -72,13 +72,14 @@ pub(super) fn replay(directory: &Path) -> io::Result<Replay> {
         expected = number.checked_add(1);
         let bytes = match segment::read(&path) {
             Ok(bytes) => bytes,
-            Err(error) if segment::is_bad_disk(&error) => {
+            // Behind it others show that something is missing: what it said of clicks must not be forgotten.
+            Err(error) if segment::is_bad_disk(&error) && Some(number) != newest => {
                 segment::set_aside(&path)?;
                 replay.damaged += 1;
                 reading.damage();
                 continue;
             }
-            Err(error) if error.kind() != io::ErrorKind::InvalidData => return Err(error),
+            Err(error) if !segment::is_lost(&error) => return Err(error),
             Err(_) => {
                 replay.damaged += 1;
                 reading.damage();

@@ -57,8 +57,9 @@ pub(super) fn is_lost(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound) || is_bad_disk(error)
 }
 
+/// What file systems say of a place that is damaged.
 pub(super) fn is_bad_disk(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::EIO)
+    matches!(error.raw_os_error(), Some(libc::EIO | libc::EUCLEAN | libc::EBADMSG | libc::ENODATA))
 }
 
 /// Has nobody take it for a segment any more, and leaves it to people.

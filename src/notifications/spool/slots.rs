@@ -42,16 +42,18 @@ fn take(spool: &Path, index: u32, account: &str) -> io::Result<Option<Slot>> {
             return Ok(None);
         }
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-        match file.try_lock() {
+        // Known before it is locked: a fork at any moment leaves no lock to the child.
+        let file = keep(file);
+        match file.get()?.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error),
         }
         // The lock of a file that was removed meanwhile keeps nobody out.
-        let held = file.metadata()?;
+        let held = file.get()?.metadata()?;
         if fs::metadata(&path).is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())) {
             let is_ours = !is_for_another(&directory, account)?;
-            return Ok(is_ours.then(|| Slot { index, directory, lock: Mutex::new(Some(keep(file))) }));
+            return Ok(is_ours.then(|| Slot { index, directory, lock: Mutex::new(Some(file)) }));
         }
     }
     Err(io::Error::other("its lock file is removed again and again"))
@@ -74,12 +76,18 @@ fn is_for_another(directory: &Path, account: &str) -> io::Result<bool> {
     }
 }
 
-/// Whole or not at all, whatever a loss of power leaves: with half a name nobody would find the records.
+/// Names an empty slot. On a full disk it has no name then: what is pending elsewhere can be delivered all the same.
 fn name_account(directory: &Path, account: &str) -> io::Result<()> {
-    let (path, new) = (directory.join("account"), directory.join("account.new"));
+    let path = directory.join("account");
     if segment::read(&path).is_ok_and(|named| named == account.as_bytes()) {
         return Ok(());
     }
+    write_account(&path, account).or_else(|error| segment::remove(&path).map_err(|_| error))
+}
+
+/// Whole or not at all, whatever a loss of power leaves: with half a name nobody would find the records.
+fn write_account(path: &Path, account: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
     file.write_all(account.as_bytes())?;
     file.sync_all()?;
@@ -99,8 +107,10 @@ pub(super) fn take_first(spool: &Path, from: u32, account: &str) -> io::Result<S
             Ok(Some(slot)) => return Ok(slot),
             // Something of that name that is not ours.
             Err(error) if is_foreign(&error) => {}
-            // A slot of another user, or all of them are.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => refused = Some(error),
+            // A slot of another user, or all of them are; or one where the disk is damaged.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied || segment::is_bad_disk(&error) => {
+                refused = Some(error);
+            }
             Err(error) => return Err(error),
         }
     }

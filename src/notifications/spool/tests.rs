@@ -517,6 +517,20 @@ fn clients_of_another_account_leave_it_alone() {
     assert_eq!(ids(&open_as("second").1), ["d3"]);
 }
 
+/// As on a full disk, where a name can be removed but not written.
+#[test]
+fn a_slot_that_cannot_be_named_has_no_name() {
+    let scratch = Scratch::new();
+    let open_as = |account: &str| Spool::open(&scratch.spool(), account.to_owned(), usual()).unwrap();
+    open_as("first").0.close().unwrap();
+    fs::create_dir(scratch.spool().join("0/account.new")).unwrap();
+    let (second, _) = open_as("second");
+    append(&second, &["d1"]).unwrap();
+    kill(second);
+    assert!(!scratch.spool().join("0/account").exists());
+    assert_eq!(ids(&open_as("third").1), ["d1"]);
+}
+
 #[test]
 fn records_that_name_no_account_are_for_whoever_comes() {
     let scratch = Scratch::new();

@@ -11,6 +11,7 @@ use super::spool::{Item, Recovered, Settings, Spool, Submission, Ticket};
 use super::worker::Shared;
 use crate::config::{ClientConfig, QueueConfig, SpoolSync};
 use crate::error::TargetError;
+use crate::json::ObjectWriter;
 use crate::process;
 use crate::sync::lock;
 use crate::transport::control::{CallControl, End};
@@ -137,7 +138,12 @@ impl Store {
 
 /// Whose notifications they are. Where they are sent to (`server_domain`) may change in the next life.
 fn account(config: &ClientConfig) -> String {
-    serde_json::json!({"client": config.client, "organization_id": config.organization_id}).to_string()
+    let mut text = String::new();
+    let mut object = ObjectWriter::begin(&mut text);
+    object.string("client", &config.client);
+    object.string("organization_id", &config.organization_id);
+    object.end();
+    text
 }
 
 /// Four texts, each behind its length, and the place of the own id.
